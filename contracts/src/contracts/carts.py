@@ -1,0 +1,84 @@
+"""What the carts service tells and asks about carts and orders."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.event import AmountMinor, Country, Currency, Event, Instant
+from contracts.ids import CartId, CustomerId, OrderId, ProductId
+from contracts.topics import CART_CONTACTS, ORDERS
+
+
+class CartContactGiven(Event, type="cart.contact_given", topic=CART_CONTACTS, key="cart_id"):
+    """A visitor said who they are; customers answers with ``customer.identified``. Carries personal data."""
+
+    cart_id: CartId
+    email: str
+    name: str | None = None
+    phone: str | None = None
+    country: Country | None = None
+
+
+class OrderStatus(StrEnum):
+    """The states of an order (design §5 carts)."""
+
+    PLACED = "PLACED"
+    UNDER_REVIEW = "UNDER_REVIEW"
+    AWAITING_PAYMENT = "AWAITING_PAYMENT"
+    COMPLETED = "COMPLETED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+    CANCELLED = "CANCELLED"
+    DISPUTED = "DISPUTED"
+
+
+class OrderLine(BaseModel):
+    """One product of an order. ``amount_minor`` is quantity times unit price."""
+
+    model_config = ConfigDict(frozen=True)
+
+    product_id: ProductId
+    sku: str
+    quantity: Annotated[int, Field(gt=0)]
+    amount_minor: AmountMinor
+
+
+class OrderFact(BaseModel):
+    """The whole money state of an order, as every ``order.*`` event carries it; the highest ``version`` wins.
+
+    ``customer_id`` is the customer at placement and never changes; ``current_customer_id`` follows merges.
+    ``commission_base_minor`` is net of tax, shipping, discounts and credit; ``credit_minor`` is the part paid from
+    the wallet. ``gateway`` names the payment provider.
+    """
+
+    order_id: OrderId
+    number: str
+    version: Annotated[int, Field(gt=0)]
+    customer_id: CustomerId
+    current_customer_id: CustomerId
+    status: OrderStatus
+    currency: Currency
+    gross_minor: AmountMinor
+    refunded_minor: AmountMinor = 0
+    credit_minor: AmountMinor = 0
+    commission_base_minor: AmountMinor
+    base_remaining_minor: AmountMinor
+    placed_at: Instant
+    first_completed_at: Instant | None = None
+    lines: tuple[OrderLine, ...]
+    gateway: str | None = None
+    affiliate_code: str | None = None
+    agent_id: str | None = None
+
+
+class OrderPlaced(OrderFact, Event, type="order.placed", topic=ORDERS, key="customer_id"):
+    """An order was accepted and waits for its payment."""
+
+
+class OrderCompleted(OrderFact, Event, type="order.completed", topic=ORDERS, key="customer_id"):
+    """Every part of an order is paid, the wallet's included."""
+
+
+class OrderCancelled(OrderFact, Event, type="order.cancelled", topic=ORDERS, key="customer_id"):
+    """An order ended before it was paid."""
