@@ -33,7 +33,7 @@ class Event(BaseModel):
     store_id: StoreId = Field(exclude=True)
     _traceparent: str | None = PrivateAttr(default=None)
 
-    def __init_subclass__(cls, *, type: str, topic: Topic, key: str) -> None:  # type: ignore[override]  # noqa: A002
+    def __init_subclass__(cls, *, type: str, topic: Topic, key: str) -> None:  # noqa: A002
         cls.TYPE, cls.TOPIC, cls.KEY = type, topic, key
 
     @property

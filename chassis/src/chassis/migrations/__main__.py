@@ -1,0 +1,5 @@
+"""The command line of ``chassis.migrations``."""
+
+from chassis.migrations import main
+
+main()

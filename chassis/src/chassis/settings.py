@@ -1,0 +1,23 @@
+"""What a process is told by its environment (``REGULARS_…``), read when it starts and never at import."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings every service has. Database URLs are ``postgresql://`` DSNs."""
+
+    model_config = SettingsConfigDict(env_prefix="REGULARS_", frozen=True)
+
+    api_database_url: str
+    worker_database_url: str
+    kafka: str
+    host: str = "127.0.0.1"
+    port: int
+    token_jwks: str
+    test_clock: Path | None = None
+    log_level: str = "INFO"
+    api_pool_size: int = 8
+    worker_pool_size: int = 4
+    max_body_bytes: int = 1_000_000
