@@ -1,2 +1,195 @@
+"""The command `regulars`: the local stack, up and down, and what one does with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from regulars import programs
+from regulars.ports import PROGRAMS
+from regulars.stack import Stack
+from regulars.trouble import Trouble
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
 def main() -> None:
-    raise SystemExit("not built yet")
+    """Run the command; trouble is one sentence on stderr and exit code 1."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
+    try:
+        app()
+    except Trouble as trouble:
+        err.print(str(trouble), markup=False, style="red")
+        sys.exit(1)
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
+    test_clock: Annotated[bool, typer.Option("--test-clock", help="Let `.regulars/clock` move business time.")] = False,
+) -> None:
+    """Start PostgreSQL, Kafka and the services; Ctrl-C stops them."""
+    stack = Stack.at(folder(), test_clock=test_clock)
+    if test_clock and not stack.test_clock:
+        raise Trouble("The stack is up without a test clock: run `regulars down` first.")
+    if not started(stack):
+        out.print("The stack is already up.")
+        _show(stack)
+        return
+    _show(stack)
+    if not detach:
+        _stay(stack)
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that `up` started."""
+    stack = Stack.at(folder())
+    was_up = stack.is_up
+    stack.down()
+    out.print("The stack is down." if was_up else "The stack was not up.")
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show where everything is and whether it is healthy."""
+    stack = Stack.at(folder())
+    if as_json:
+        print(json.dumps(stack.status(), indent=2))
+    else:
+        _show(stack)
+
+
+@app.command()
+def logs(
+    service: Annotated[
+        str | None, typer.Argument(help="A service, postgres, kafka or supervisord; all without it.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+) -> None:
+    """Print the last lines of the logs."""
+    where = Stack.at(folder()).places
+    files = [where.log(service)] if service else sorted(where.logs.glob("*.log"))
+    if not files or not all(file.exists() for file in files):
+        raise Trouble(f"There is no log {files[0] if files else where.logs}: run `regulars up` first.")
+    os.execvp("tail", ["tail", "-n", "100", *(["-F"] if follow else []), *map(str, files)])  # noqa: S606
+
+
+@app.command()
+def verify() -> None:
+    """Let every service check its own promises on its data."""
+    stack = _running()
+    failed = [name for name in PROGRAMS if not _verified(stack, name)]
+    if failed:
+        raise Trouble(f"verify failed: {', '.join(failed)}.")
+
+
+@app.command()
+def seed() -> None:
+    """Fill the demo store with customers."""
+    from regulars import seed as work  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    work.run(_started_quietly())
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job through the gateway and show what each service now knows."""
+    from regulars import demo as work  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    work.run(_started_quietly())
+
+
+@app.command()
+def bench(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+) -> None:
+    """Measure the stack."""
+    from regulars import bench as work  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    work.run(_started_quietly(), json_file=json_file)
+
+
+def folder() -> Path:
+    """REGULARS_FOLDER, or `.regulars` in the clone that we are in."""
+    if named := os.environ.get("REGULARS_FOLDER"):
+        return Path(named)
+    here = Path.cwd()
+    return next((above for above in (here, *here.parents) if (above / "deploy/local").is_dir()), here) / ".regulars"
+
+
+def started(stack: Stack) -> bool:
+    """Bring the stack up with its steps on stderr; False when it already was."""
+    begun = time.monotonic()
+    with err.status("starting the stack"):
+        return stack.up(say=lambda text: err.print(f"[green]✓[/] {text} [dim]({time.monotonic() - begun:.1f} s)[/]"))
+
+
+def _started_quietly() -> Stack:
+    stack = Stack.at(folder())
+    started(stack)
+    return stack
+
+
+def _running() -> Stack:
+    stack = Stack.at(folder())
+    if not stack.is_up:
+        raise Trouble("The stack is not up: run `regulars up`.")
+    return stack
+
+
+def _verified(stack: Stack, service: str) -> bool:
+    command = [sys.executable, "-m", programs.module(service), "verify"]
+    environment = {**os.environ, **stack.environment(service)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    out.print(f"[bold]{service}[/]: {'clean' if done.returncode == 0 else '[red]FAILED[/]'}")
+    out.print((done.stdout + done.stderr).rstrip(), markup=False)
+    return done.returncode == 0
+
+
+def _show(stack: Stack) -> None:
+    """Print what is where."""
+    found = stack.status()
+    table = Table(box=None, pad_edge=False)
+    for title in ("service", "address", "healthy"):
+        table.add_column(title)
+    for name, service in found["services"].items():
+        table.add_row(name, service["url"], "[green]yes[/]" if service["healthy"] else "[red]no[/]")
+    for name in ("postgres", "kafka"):
+        healthy = stack.is_up and stack.missing(name)() is None
+        table.add_row(name, f"127.0.0.1:{stack.ports[name]}", "[green]yes[/]" if healthy else "[red]no[/]")
+    out.print(table)
+    out.print(f"API key of the demo store: {found['api_key']}", markup=False)
+    out.print(f"Publishable key: {found['publishable_key']}", markup=False)
+    out.print(f"Logs: {stack.places.logs}", markup=False)
+
+
+def _stay(stack: Stack) -> None:
+    """Stay until Ctrl-C, or until somebody else brings the stack down."""
+    out.print("Ctrl-C stops everything.")
+    pause: Callable[[float], object] = threading.Event().wait
+    try:
+        while stack.is_up:
+            pause(1)
+        out.print("The stack was brought down.")
+    except KeyboardInterrupt:
+        with err.status("stopping the stack"):
+            stack.down()
+        out.print("The stack is down.")
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,76 @@
+"""Waiting for a program to answer, and saying why when it does not."""
+
+import asyncio
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from regulars import supervision
+from regulars.places import Places
+from regulars.trouble import Trouble
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from code that is not async, even inside somebody's running event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def together(*jobs: Callable[[], object]) -> None:
+    """Run the jobs side by side; the first failure is raised when all have ended, Ctrl-C at once."""
+    pool = ThreadPoolExecutor(len(jobs))
+    try:
+        running = [pool.submit(job) for job in jobs]
+        wait(running)
+        for job in running:
+            job.result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+def ready(url: str, seconds: float = 2) -> str | None:
+    """None when the service says it is ready, else why it is not."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=seconds):  # noqa: S310 - our own http URL
+            return None
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read(500).decode(errors="replace") or f"status {error.code}"
+    except OSError as error:
+        return str(getattr(error, "reason", error))
+
+
+def until(places: Places, name: str, missing: Callable[[], str | None], seconds: float, *, patient: bool) -> None:
+    """Wait until `missing` is None for a program that runs.
+
+    Raises:
+        Trouble: it stopped, or the time is over.
+    """
+    deadline, reason = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        info = supervision.processes(places).get(name, {})
+        if info.get("statename", "UNKNOWN") in (supervision.DOWN if patient else supervision.NOT_UP):
+            detail = info.get("spawnerr") or "it stopped while starting"
+            raise Trouble(f"{name} does not start ({detail}): see {places.log(name)}.")
+        if (reason := missing()) is None:
+            return
+        time.sleep(0.1)
+    raise Trouble(f"{name} was not ready after {seconds:.0f} s ({reason or 'no answer'}): see {places.log(name)}.")
+
+
+def answer(ask: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], str | None]:
+    """Turn a question that raises until it is answered into a reason."""
+
+    def missing() -> str | None:
+        try:
+            asyncio.run(ask())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    return missing
