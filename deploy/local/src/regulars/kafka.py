@@ -27,6 +27,8 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.coordinator.append.linger.ms": "0",  # its default of 5 ms is paid by every offset commit
+    "broker.session.timeout.ms": "3000",  # how long a killed broker is refused when it comes back; 9 s unless set
+    "broker.heartbeat.interval.ms": "500",
     "log.retention.check.interval.ms": "10000",
     "log.cleaner.dedupe.buffer.size": "8388608",
     "num.network.threads": "2",

@@ -117,7 +117,7 @@ def _databases(stack: "Stack", say: Say) -> None:
 
     async def migrate() -> None:
         url, password = stack.admin_database_url(), stack.password
-        await asyncio.gather(*(migrations.prepare(url, name, password=password) for name in PROGRAMS))
+        await asyncio.gather(*(migrations.prepare(url, programs.module(name), password=password) for name in PROGRAMS))
 
     _or_trouble("The databases could not be migrated", lambda: asyncio.run(migrate()))
     say(f"{len(PROGRAMS)} databases are migrated")

@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 from regulars import supervision
@@ -22,12 +22,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def together(*jobs: Callable[[], object]) -> None:
-    """Run the jobs side by side; the first failure is raised when all have ended, Ctrl-C at once."""
+    """Run the jobs side by side; the first failure, or Ctrl-C, is raised at once, and the other jobs are left to notice."""
     pool = ThreadPoolExecutor(len(jobs))
     try:
         running = [pool.submit(job) for job in jobs]
-        wait(running)
-        for job in running:
+        for job in as_completed(running):
             job.result()
     finally:
         pool.shutdown(wait=False)
@@ -68,7 +67,7 @@ def answer(ask: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], str | N
 
     def missing() -> str | None:
         try:
-            asyncio.run(ask())
+            run(ask())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
             return f"{type(error).__name__}: {error}"
         return None

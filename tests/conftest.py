@@ -1,0 +1,121 @@
+"""Real parts for every test: one PostgreSQL and one Kafka per session, a cloned database per module, all services on demand."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from regulars import leash, programs
+from regulars.stack import Stack
+
+MARKERS = (
+    "journeys: several services over real Kafka, on the fixture `stack`",
+    "faults: processes are killed or held back, on the fixture `stack`",
+)
+numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A service's database of its own for one test module; the URLs are DSNs."""
+
+    name: str
+    api_url: str
+    worker_url: str
+    admin_url: str
+
+
+Template = Callable[[str], Awaitable[str]]
+Clone = Callable[[str], Awaitable[Database]]
+
+
+def pytest_configure(config):
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory) -> Iterator[Stack]:
+    """PostgreSQL and Kafka on free ports; gone after the session, also if it is killed."""
+    with leash.temporary(tmp_path_factory.mktemp("stack")) as stack:
+        stack.up_parts()
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def stack(parts) -> Stack:
+    """The same parts with the gateway and all services, and a test clock."""
+    parts.up()
+    return parts
+
+
+@pytest.fixture(scope="session")
+def admin_url(parts) -> str:
+    """The superuser's DSN."""
+    return parts.admin_database_url()
+
+
+@pytest.fixture(scope="session")
+async def kafka_bootstrap(parts) -> str:
+    """A broker that has the topics of contracts."""
+    from chassis import topics  # noqa: PLC0415
+
+    await topics.apply(parts.kafka_bootstrap)
+    return parts.kafka_bootstrap
+
+
+@pytest.fixture(scope="session")
+def template(parts, admin_url) -> Template:
+    """`await template("wallet")` is the name of a migrated database to clone, made once."""
+    made: set[str] = set()
+    one_at_a_time = asyncio.Lock()
+
+    async def prepared(service: str) -> str:
+        from chassis import migrations  # noqa: PLC0415
+
+        name = f"template_{programs.module(service)}"
+        async with one_at_a_time:
+            if name not in made:
+                await migrations.prepare(admin_url, programs.module(service), database=name, password=parts.password)
+                made.add(name)
+        return name
+
+    return prepared
+
+
+@pytest.fixture(scope="module")
+async def clone(parts, admin_url, template) -> AsyncIterator[Clone]:
+    """`await clone("wallet")` is a fresh, migrated database with an epoch of its own, dropped after the module."""
+    made: list[str] = []
+
+    async def cloned(service: str) -> Database:
+        source, name = await template(service), f"{programs.module(service)}_{next(numbers)}"
+        await execute(admin_url, *cloning(programs.module(service), source, name))
+        made.append(name)
+        await execute(parts.admin_database_url(name), "UPDATE epoch SET id = uuidv7()")
+        urls = (parts.database_url(service, role, name) for role in ("api", "worker"))
+        return Database(name, *urls, parts.admin_database_url(name))
+
+    yield cloned
+    await execute(admin_url, *(f'DROP DATABASE "{name}" WITH (FORCE)' for name in made))
+
+
+def cloning(owner: str, source: str, name: str) -> tuple[str, ...]:
+    """A clone does not inherit who may connect."""
+    return (
+        f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER "{owner}_owner"',
+        f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC',
+        f'GRANT CONNECT ON DATABASE "{name}" TO "{owner}_api", "{owner}_worker"',
+    )
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
