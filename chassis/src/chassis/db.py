@@ -30,13 +30,14 @@ Raw = asyncpg.Connection | PoolConnectionProxy
 
 
 class Conn:
-    """One open transaction. What it announces is published only if it commits."""
+    """One open transaction. What it announces is published, and who it wakes is woken, only if it commits."""
 
-    __slots__ = ("announced", "raw")
+    __slots__ = ("announced", "raw", "wakes")
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
         self.announced: list[outbox.Announced] = []
+        self.wakes: set[str] = set()
 
     async def rows(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """Every row of a query."""
@@ -88,10 +89,10 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, size: int, name: str, notifier: Notifier | None = None) -> Self:
-        """Connect. Raises ``OSError`` or ``asyncpg.PostgresError`` when the database is not there."""
+        """Make the pool; it connects when first used."""
         pool = await asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=0,
             max_size=size,
             command_timeout=60,
             reset=_keep_as_is,
@@ -119,13 +120,11 @@ class Database:
             except BaseException:
                 await _roll_back(raw)
                 raise
-        if conn.announced:
-            self.notify(outbox.CHANNEL)
-
-    def notify(self, channel: str) -> None:
-        """Wake whoever listens on a channel, soon; call it after the commit, never inside."""
         if self._notifier is not None:
-            self._notifier.notify(channel)
+            if conn.announced:
+                self._notifier.notify(outbox.CHANNEL)
+            for channel in conn.wakes:
+                self._notifier.notify(channel)
 
 
 async def _roll_back(raw: Raw) -> None:

@@ -1,0 +1,39 @@
+"""What a running process of a service has at hand."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from chassis.batches import Coalescer, Write
+from chassis.consumer import Consumer
+from chassis.db import Database
+from chassis.idempotency import Turns
+from chassis.known_customers import KnownCustomers
+from chassis.replies import Waiters
+from chassis.settings import Settings
+from chassis.tokens import Verifier
+
+Kind = Literal["api", "worker", "all"]
+
+
+@dataclass
+class Runtime:
+    """One process: its settings, its pools, and what serves its requests. ``known`` is ``None`` where none is kept."""
+
+    service: str
+    kind: Kind
+    settings: Settings
+    api: Database
+    worker: Database
+    verifier: Verifier
+    waiters: Waiters
+    known: KnownCustomers | None
+    consumer: Consumer | None = None
+    turns: Turns = field(default_factory=Turns)
+    draining: bool = False
+    _coalescers: dict[Write, Coalescer] = field(default_factory=dict)
+
+    def coalescer(self, write: Write) -> Coalescer:
+        """The queues of a writer; endpoints that share it share them."""
+        if write not in self._coalescers:
+            self._coalescers[write] = Coalescer(self.api, write)
+        return self._coalescers[write]
