@@ -11,9 +11,14 @@ from contracts.topics import CART_CONTACTS, ORDERS
 
 
 class CartContactGiven(Event, type="cart.contact_given", topic=CART_CONTACTS, key="cart_id"):
-    """A visitor said who they are; customers answers with ``customer.identified``. Carries personal data."""
+    """A visitor said who they are; customers answers with ``customer.identified``. Carries personal data.
+
+    ``revision`` counts the contacts a cart was given. The answer repeats it, so that the answer to an earlier contact
+    is never taken for that to a later one.
+    """
 
     cart_id: CartId
+    revision: Annotated[int, Field(gt=0)] = 1
     email: str
     name: str | None = None
     phone: str | None = None

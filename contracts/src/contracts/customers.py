@@ -1,6 +1,9 @@
 """What the customers service tells: who exists, and who a cart belongs to."""
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from contracts.event import Event, Instant
 from contracts.ids import CartId, CustomerId
@@ -37,7 +40,8 @@ class CustomerUpdated(Event, type="customer.updated", topic=CUSTOMERS, key="cust
 
 
 class CustomerIdentified(Event, type="customer.identified", topic=CUSTOMER_IDENTITY, key="cart_id"):
-    """The answer to ``cart.contact_given``: whose cart it is."""
+    """The answer to ``cart.contact_given``: whose cart it is, by the contact of this ``revision``."""
 
     cart_id: CartId
+    revision: Annotated[int, Field(gt=0)] = 1
     customer_id: CustomerId
