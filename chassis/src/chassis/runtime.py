@@ -30,7 +30,14 @@ class Runtime:
     consumer: Consumer | None = None
     turns: Turns = field(default_factory=Turns)
     draining: bool = False
+    in_flight: int = 0
+    topics_checked: bool = False
     _coalescers: dict[Write, Coalescer] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The service's name as Python and PostgreSQL know it."""
+        return self.service.replace("-", "_")
 
     def coalescer(self, write: Write) -> Coalescer:
         """The queues of a writer; endpoints that share it share them."""

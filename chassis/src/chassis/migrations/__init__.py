@@ -13,6 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from chassis.db import Raw
+
 _LOCK = 7_201_988  # any number, the same for all
 
 
@@ -39,7 +41,7 @@ def expected(service: str) -> list[Migration]:
     ]
 
 
-async def missing(conn: asyncpg.Connection, service: str) -> list[Migration]:
+async def missing(conn: Raw, service: str) -> list[Migration]:
     """The migrations a database has not had. Raises ``ValueError`` if an applied one was edited since."""
     applied = {
         (row["package"], row["name"]): row["checksum"]

@@ -1,0 +1,187 @@
+"""A service: what its ``main.py`` builds and its ``__main__.py`` runs.
+
+``python -m wallet --kind api|worker|all`` serves until SIGTERM; ``python -m wallet verify`` checks the books.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from starlette.types import ASGIApp
+
+from chassis import application, clock, idempotency, known_customers, logs, replies, stores, timers
+from chassis.consumer import Consumer
+from chassis.db import Conn, Database
+from chassis.http import Api
+from chassis.inbox import Router
+from chassis.known_customers import KnownCustomers
+from chassis.notifier import Notifier
+from chassis.parked import Parked
+from chassis.relay import Relay
+from chassis.replies import Waiters
+from chassis.runtime import Kind, Runtime
+from chassis.settings import Settings
+from chassis.timers import Timer
+from chassis.tokens import Verifier
+
+log = structlog.get_logger()
+
+Verify = Callable[[Conn], Awaitable[list[str]]]
+Wrap = Callable[[ASGIApp, Runtime], contextlib.AbstractAsyncContextManager[ASGIApp]]
+
+_DRAIN = 8.0
+
+_OWN_TIMERS = (
+    *timers.OWN,
+    Timer("ask again", every=timedelta(seconds=5), run=replies.ask_again),
+    Timer("idempotency keys", every=timedelta(minutes=10), run=idempotency.sweep),
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything a service is. ``wrap`` puts an ASGI application of its own around the chassis' one."""
+
+    name: str
+    settings: type[Settings]
+    consumers: Router | None
+    api: Api | None
+    timers: Sequence[Timer]
+    verify: Verify | None
+    known_customers: bool
+    wrap: Wrap | None
+
+    @contextlib.asynccontextmanager
+    async def running(self, settings: Settings, kind: Kind = "all") -> AsyncIterator[tuple[Runtime, ASGIApp]]:
+        """Run the tasks of a process around its application; ends them in order."""
+        clock.follow(settings.test_clock)
+        notifier = Notifier(settings.worker_database_url)
+        api = await Database.open(
+            settings.api_database_url, size=settings.api_pool_size, name=f"{self.name}-api", notifier=notifier
+        )
+        worker = await Database.open(
+            settings.worker_database_url, size=settings.worker_pool_size, name=f"{self.name}-worker", notifier=notifier
+        )
+        runtime = Runtime(
+            service=self.name,
+            kind=kind,
+            settings=settings,
+            api=api,
+            worker=worker,
+            verifier=Verifier(settings.token_jwks, self.name),
+            waiters=Waiters(settings.api_database_url),
+            known=KnownCustomers(api) if self.known_customers else None,
+        )
+        app = application.create(runtime, self.api if kind != "worker" else None)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(_close, api, worker)
+            await _run_all(stack, [notifier.run(), runtime.waiters.run()])
+            if kind != "api":
+                await self._work(stack, runtime)
+            if self.wrap is not None and kind != "worker":
+                app = await stack.enter_async_context(self.wrap(app, runtime))
+            yield runtime, app
+
+    async def _work(self, stack: contextlib.AsyncExitStack, runtime: Runtime) -> None:
+        """What a worker does: publish, consume, retry what is parked, and what time brings."""
+        settings, worker = runtime.settings, runtime.worker
+        router = Router()
+        for part in (self.consumers, stores.router, known_customers.router if self.known_customers else None):
+            if part is not None:
+                router.include(part)
+        relay = Relay(settings.worker_database_url, settings.kafka, self.name)
+        every = [*self.timers, *_OWN_TIMERS]
+        parked = Parked(self.name, router, worker)
+        await _run_all(stack, [relay.run(), parked.run(), *(timer.loop(worker) for timer in every)])
+        runtime.consumer = Consumer(self.name, router, worker, settings.kafka)
+        stack.push_async_callback(runtime.consumer.stop)
+        await _run_all(stack, [runtime.consumer.start()])
+
+    async def serve(self, settings: Settings, kind: Kind) -> None:
+        """Serve until SIGTERM or SIGINT: unready, finish what is in flight, commit, leave the groups."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with self.running(settings, kind) as (runtime, app):
+            server = Server(app, settings.host, settings.port, interface=Interfaces.ASGINL, log_enabled=False)
+            serving = asyncio.create_task(server.serve())
+            log.info("serving", kind=kind, port=settings.port)
+            await asyncio.wait({asyncio.ensure_future(stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
+            runtime.draining = True
+            await _drained(runtime)
+            server.stop()  # type: ignore[no-untyped-call]
+            await serving
+
+    def run(self) -> None:
+        """The command line of a service."""
+        parser = argparse.ArgumentParser(prog=f"python -m {self.name.replace('-', '_')}")
+        parser.add_argument("--kind", choices=["api", "worker", "all"], default="all")
+        parser.add_argument("verb", nargs="?", choices=["verify"])
+        args = parser.parse_args()
+        settings = self.settings()
+        logs.configure(self.name, settings.log_level)
+        if args.verb == "verify":
+            sys.exit(uvloop.run(self._verify(settings)))
+        uvloop.run(self.serve(settings, args.kind))
+
+    async def _verify(self, settings: Settings) -> int:
+        """Print what is wrong with the books; 1 if anything is."""
+        if self.verify is None:
+            print(f"{self.name}: nothing to verify")  # noqa: T201
+            return 0
+        database = await Database.open(settings.worker_database_url, size=1, name=f"{self.name}-verify")
+        try:
+            async with database.transaction() as conn:
+                wrong = await self.verify(conn)
+        finally:
+            await database.close()
+        print("\n".join(f"{self.name}: {sentence}" for sentence in wrong) or f"{self.name}: clean")  # noqa: T201
+        return 1 if wrong else 0
+
+
+def build(
+    name: str,
+    *,
+    settings: type[Settings] = Settings,
+    consumers: Router | None = None,
+    api: Api | None = None,
+    timers: Sequence[Timer] = (),
+    verify: Verify | None = None,
+    known_customers: bool = True,
+    wrap: Wrap | None = None,
+) -> Service:
+    """A service of this name. ``verify`` returns what is wrong with its data, a sentence each."""
+    return Service(name, settings, consumers, api, timers, verify, known_customers, wrap)
+
+
+async def _run_all(stack: contextlib.AsyncExitStack, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines as tasks that end with the stack."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+async def _close(*databases: Database) -> None:
+    for database in databases:
+        await database.close()
+
+
+async def _drained(runtime: Runtime) -> None:
+    deadline = asyncio.get_running_loop().time() + _DRAIN
+    while runtime.in_flight and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  (a count, no event)
+        await asyncio.sleep(0.02)
