@@ -27,9 +27,7 @@ def events(store_id: str, epoch: UUID, posting: Posting, outcome: Outcome) -> li
             return _captured(store_id, epoch, outcome)
         case Released(hold, reason):
             return [
-                told.HoldReleased(
-                    store_id=store_id, hold_id=hold.hold_id, customer_id=hold.customer_id, reason=reason
-                )
+                told.HoldReleased(store_id=store_id, hold_id=hold.hold_id, customer_id=hold.customer_id, reason=reason)
             ]
 
 

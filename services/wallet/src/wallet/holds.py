@@ -66,23 +66,26 @@ def capture(book: Book, asked: Capture, entry_id: str, at: datetime) -> Outcome:
         return Refused(Reason.UNKNOWN_HOLD.value)
     if hold.status == HoldStatus.CAPTURED:
         return Captured(hold)
-    if hold.status != HoldStatus.PLACED:
-        return Refused(hold.reason if hold.reason in _FIRST_ANSWERS else Reason.HOLD_ENDED.value)
-    if asked.order_id != hold.order_id:
-        return Refused(Reason.ORDER_MISMATCH.value)
-    if asked.amount_minor > hold.amount_minor:
-        return Refused(Reason.AMOUNT_EXCEEDS_HOLD.value)
+    objection = _objection(hold, asked)
+    if objection is not None:
+        return Refused(objection)
     cause = Cause(ORDER, asked.order_id)
     if cause in book.answers:  # another hold paid this order: never a second time, and nothing stays aside for it
         _end(book, hold, Reason.ORDER_PAID, at)
         return Refused(Reason.ORDER_PAID.value)
     currency = book.accounts[hold.customer_id].currency
     paid = Post(hold.customer_id, EntryType.PAYMENT, -asked.amount_minor, currency, cause)
-    ended = hold._replace(
-        status=HoldStatus.CAPTURED, captured_minor=asked.amount_minor, entry_id=entry_id, ended_at=at
-    )
+    ended = hold._replace(status=HoldStatus.CAPTURED, captured_minor=asked.amount_minor, entry_id=entry_id, ended_at=at)
     book.keep(ended, held_minor=-hold.amount_minor)
     return Captured(ended, book.enter(paid, entry_id, at))
+
+
+def _objection(hold: Hold, asked: Capture) -> str | None:
+    if hold.status != HoldStatus.PLACED:
+        return hold.reason if hold.reason in _FIRST_ANSWERS else Reason.HOLD_ENDED.value
+    if asked.order_id != hold.order_id:
+        return Reason.ORDER_MISMATCH.value
+    return Reason.AMOUNT_EXCEEDS_HOLD.value if asked.amount_minor > hold.amount_minor else None
 
 
 def release(book: Book, asked: Release, at: datetime) -> Outcome:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis import clock, ids, outbox
+from chassis import clock, ids, outbox, stores
 from chassis.db import Conn
-from chassis.inbox import NotYet
 from contracts.event import Event
 from contracts.ids import WALLET_ENTRY
 from wallet import answers
@@ -44,8 +43,6 @@ async def _lock(conn: Conn, store_id: str, postings: Sequence[Posting]) -> tuple
     if hold_ids:  # a hold stays where it was placed, also when its customer was merged since
         customer_ids |= {hold.customer_id for hold in await _holds(conn, store_id, hold_ids)}
     accounts, epoch = await _lock_accounts(conn, store_id, sorted(customer_ids))
-    if len(accounts) < len(customer_ids):
-        raise NotYet("the store is not known here yet")
     book = Book(accounts)
     if hold_ids:
         book.holds = {hold.hold_id: hold for hold in await _holds(conn, store_id, hold_ids)}
@@ -61,15 +58,15 @@ async def _lock_accounts(conn: Conn, store_id: str, customer_ids: list[str]) -> 
     await conn.execute(
         """
         INSERT INTO account (store_id, customer_id, currency)
-        SELECT s.store_id, c.customer_id, s.currency
-        FROM store s, unnest($2::text[]) WITH ORDINALITY AS c (customer_id, position)
-        WHERE s.store_id = $1
-          AND NOT EXISTS (SELECT FROM account a WHERE a.store_id = $1 AND a.customer_id = c.customer_id)
+        SELECT $1, c.customer_id, $3
+        FROM unnest($2::text[]) WITH ORDINALITY AS c (customer_id, position)
+        WHERE NOT EXISTS (SELECT FROM account a WHERE a.store_id = $1 AND a.customer_id = c.customer_id)
         ORDER BY c.position
         ON CONFLICT DO NOTHING
         """,
         store_id,
         customer_ids,
+        await stores.currency(conn, store_id),
     )
     rows = await conn.rows(
         """
@@ -83,7 +80,7 @@ async def _lock_accounts(conn: Conn, store_id: str, customer_ids: list[str]) -> 
         customer_ids,
     )
     accounts = {row[0]: Account(row[0], row[1], row[2], row[3], row[4]) for row in rows}
-    return accounts, rows[0]["epoch"] if rows else UUID(int=0)
+    return accounts, rows[0]["epoch"]
 
 
 async def _holds(conn: Conn, store_id: str, hold_ids: list[str]) -> list[Hold]:
