@@ -1,0 +1,127 @@
+"""What affiliates does when it hears of something."""
+
+from collections.abc import Mapping, Sequence
+
+from affiliates import claims, commissions, program, store, store_claims, store_commissions, store_journal
+from affiliates.claims import Claim
+from affiliates.commissions import Commission
+from chassis import clock, ids, known_customers, outbox, replies, stores
+from chassis.db import Conn
+from chassis.inbox import Router
+from contracts.affiliates import ClaimConverted
+from contracts.carts import OrderCompleted
+from contracts.event import Event
+from contracts.ids import COMMISSION
+from contracts.wallet import CreditRefused, EntryType, WalletPosted
+
+router = Router()
+
+Key = tuple[str, str]
+Change = tuple[Commission | None, Commission, OrderCompleted]
+
+_CLAIM = "claim"
+
+
+@router.on(OrderCompleted)
+async def on_orders_completed(orders: Sequence[OrderCompleted], conn: Conn) -> None:
+    """Owe the referring affiliates their share of the orders."""
+    latest = commissions.latest(orders)
+    if not latest:
+        return
+    await store_commissions.lock_referrers(conn, {(o.store_id, code) for code, o in latest.values()}, latest)
+    changes = await _changes(conn, latest)
+    if not changes:
+        return
+    saved = await store_commissions.save_commissions(conn, [after for _, after, _ in changes])
+    changes = [change for change in changes if (change[1].store_id, change[1].order_id) in saved]
+    now = clock.now()
+    moved = [commissions.moved(before, after, now) for before, after, _ in changes]
+    await store_journal.post(conn, [posting for posting in moved if posting is not None])
+    await store.add_sales(conn, commissions.sales((before, after) for before, after, _ in changes))
+    for before, after, order in changes:
+        event = commissions.announced(before, after)
+        if event is not None:
+            outbox.add(conn, event, because=order)
+
+
+async def _changes(conn: Conn, latest: Mapping[Key, tuple[str, OrderCompleted]]) -> list[Change]:
+    """What is to be written about each order: its commission as it was and as it is now."""
+    referrals = await store_commissions.referrals_of(conn, {(o.store_id, code) for code, o in latest.values()})
+    known = await store_commissions.commissions_of(conn, latest)
+    terms = await store.terms_of(conn, {store_id for store_id, _ in latest})
+    customers = {(key[0], referral.customer_id) for key, referral in referrals.items()}
+    customers |= {(key[0], customer_id) for key, (_, customer_id) in known.items() if customer_id is not None}
+    acting = await known_customers.acting(conn, customers)
+    now = clock.now()
+    changes: list[Change] = []
+    for key, (code, order) in latest.items():
+        before, customer_id = known.get(key, (None, None))
+        decided = before
+        if decided is None:
+            referral = referrals.get((order.store_id, code))
+            customer_id = None if referral is None else referral.customer_id
+            decided = commissions.decide(
+                order,
+                code,
+                referral,
+                program.at(terms[order.store_id], commissions.earned_at(order)),
+                currency=await stores.currency(conn, order.store_id),
+                commission_id=ids.new(COMMISSION),
+            )
+        known_as = acting.get((order.store_id, customer_id or ""))
+        after = commissions.fold(decided, order, known_as.acting_id if known_as else customer_id, now)
+        if after is not decided:
+            changes.append((before, after, order))
+    return changes
+
+
+@router.on_ask(WalletPosted)
+async def on_wallet_posted(entries: Sequence[WalletPosted], conn: Conn) -> None:
+    """Complete the claims that the wallet has credited. Most entries have other causes."""
+    credits_ = {
+        (entry.store_id, entry.cause.id): entry
+        for entry in entries
+        if entry.cause.kind == _CLAIM and entry.type is EntryType.CREDIT
+    }
+    if not credits_:
+        return
+    now = clock.now()
+    found = await _locked(conn, credits_)
+    ended = [
+        (found[key], claims.complete(found[key], entry.entry_id, entry.balance_after_minor, now), entry)
+        for key, entry in credits_.items()
+    ]
+    await _end(conn, [(after, entry) for before, after, entry in ended if after is not before])
+
+
+@router.on_ask(CreditRefused)
+async def on_credit_refused(refused: CreditRefused, conn: Conn) -> None:
+    """Fail the claim that the wallet would not credit: its money is available again."""
+    if refused.cause.kind != _CLAIM:
+        return
+    key = refused.store_id, refused.cause.id
+    claim = (await _locked(conn, {key: refused}))[key]
+    failed = claims.fail(claim, refused.reason, clock.now())
+    if failed is not claim:
+        await _end(conn, [(failed, refused)])
+
+
+async def _locked(conn: Conn, answers: Mapping[Key, Event]) -> dict[Key, Claim]:
+    """The claims these answer. One that is not here was credited for nobody: that must not pass in silence."""
+    found = await store_claims.lock_claims(conn, answers)
+    unknown = answers.keys() - found.keys()
+    if unknown:
+        raise LookupError(f"the wallet answered claims that are not here: {sorted(unknown)}")
+    return found
+
+
+async def _end(conn: Conn, ended: Sequence[tuple[Claim, Event]]) -> None:
+    """Write how claims ended, tell it, and wake who waits for it."""
+    if not ended:
+        return
+    await store_claims.end_claims(conn, [claim for claim, _ in ended])
+    await store_journal.post(conn, [claims.moved(claim, claim.ended_at or clock.now()) for claim, _ in ended])
+    for claim, answer in ended:
+        await replies.answered(conn, claim.claim_id, ClaimConverted)
+        await replies.answer(conn, claim.claim_id)
+        outbox.add(conn, claims.outcome(claim), because=answer)
