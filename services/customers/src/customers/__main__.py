@@ -1,0 +1,5 @@
+"""``python -m customers --kind api|worker|all``, ``python -m customers verify``."""
+
+from customers.main import service
+
+service.run()
