@@ -48,6 +48,7 @@ CREATE TABLE parked (
     traceparent text,
     reason text NOT NULL,
     attempts int NOT NULL DEFAULT 0,
+    failures int NOT NULL DEFAULT 0,
     retry_at timestamptz NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT now()
 );

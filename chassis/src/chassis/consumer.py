@@ -1,0 +1,146 @@
+"""The two consumers of a service's process: facts, and requests with their answers.
+
+FastStream polls, and commits what ``Inbox.process`` has done; all verdicts are the inbox'. Before they start, a
+database with a new epoch reads ``stores`` and ``customers`` from their beginning.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+
+from chassis import rewind
+from chassis.db import Database
+from chassis.handlers import Group, Router
+from chassis.inbox import Inbox
+from chassis.verdicts import is_transient, place_of
+
+log = structlog.get_logger()
+
+BATCH = 500
+
+_GRACE = 15.0  # seconds that a running batch gets at the end
+
+
+class Consumer:
+    """Consumes for one process of a service. ``start`` returns when both groups run; ``stop`` finishes their batches."""
+
+    def __init__(self, service: str, router: Router, database: Database, bootstrap: str) -> None:
+        self._service = service
+        self._router = router
+        self._database = database
+        self._bootstrap = bootstrap
+        self._inbox = Inbox(service, router, database)
+        self._groups = [group for group in Group if router.topics(group)]
+        self._joined: set[Group] = set()
+        self._broker: KafkaBroker | None = None
+        self._subscribers: list[Any] = []
+
+    async def start(self) -> None:
+        """Start consuming, however long the broker or the database takes to come."""
+        pause = 0.1
+        while True:
+            try:
+                await rewind.to_beginning(self._bootstrap, self._router, self._inbox, self._database)
+                await self._start()
+            except Exception as error:  # noqa: BLE001  (readiness says why it does not start)
+                report = log.warning if is_transient(error) else log.error
+                report("consumer_waits", error=type(error).__name__, place=place_of(error))
+                await self._drop()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Take no more, finish the running batches, commit, leave the groups."""
+        self._inbox.close()
+        await self._drop()
+
+    def reasons(self) -> list[str]:
+        """Why this process does not consume yet."""
+        return [
+            f"consumer group {group.of(self._service)} has not been joined"
+            for group in self._groups
+            if group not in self._joined
+        ]
+
+    async def lag(self) -> int:
+        """How many records of our partitions are not handed out yet. Raises ``KafkaError`` when the broker is away."""
+        behind = 0
+        for subscriber in self._subscribers:
+            consumer: AIOKafkaConsumer | None = subscriber.consumer
+            if consumer is None or not (mine := consumer.assignment()):
+                continue
+            ends = await consumer.end_offsets(mine)
+            for partition, end in ends.items():
+                behind += end - await consumer.position(partition)
+        return behind
+
+    async def _start(self) -> None:
+        broker = self._broker = KafkaBroker(
+            self._bootstrap,
+            client_id=self._service,
+            graceful_timeout=_GRACE,
+            allow_auto_create_topics=False,
+            logger=None,  # it would log exceptions with the values in them
+        )
+        self._subscribers = [
+            broker.subscriber(  # type: ignore[call-overload]
+                *self._router.topics(group),
+                group_id=group.of(self._service),
+                batch=True,
+                max_records=BATCH,
+                batch_timeout_ms=10,
+                auto_offset_reset="earliest",
+                ack_policy=AckPolicy.NACK_ON_ERROR,
+                decoder=_raw_records,
+                listener=_Joined(partial(self._joined.add, group)),
+            )
+            for group in self._groups
+        ]
+        for group, subscriber in zip(self._groups, self._subscribers, strict=True):
+            subscriber(self._handler(group))
+        await broker.start()
+
+    def _handler(self, group: Group) -> Callable[[Any], Awaitable[None]]:
+        async def on_batch(records: Any) -> None:
+            try:
+                await self._inbox.process(group, records)
+            except Exception as error:
+                log.error("batch_handed_back", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+                await asyncio.sleep(0.5)  # FastStream hands it out again at once
+                raise
+
+        return on_batch
+
+    async def _drop(self) -> None:
+        broker, self._broker = self._broker, None
+        self._joined.clear()
+        if broker is not None:
+            await broker.stop()
+        self._subscribers = []
+
+
+class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Says when a group has been joined, with partitions or without."""
+
+    def __init__(self, joined: Callable[[], None]) -> None:
+        self._joined = joined
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """A rebalance is short, and the inbox knows what two consumers both get."""
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # noqa: ARG002
+        """We are a member now."""
+        self._joined()
+
+
+async def _raw_records(message: Any) -> Any:
+    """The records as they are: decoding is the inbox', where it cannot stop the partition."""
+    return message.raw_message

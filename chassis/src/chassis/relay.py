@@ -1,0 +1,192 @@
+"""Publishing: one leader per database reads the outbox in order, sends, awaits the acks, deletes.
+
+The order holds because ids are drawn while every lock of the transaction is held, and because deletion, not a
+position, marks progress: a late commit is never skipped. Losing the session is losing the leadership. A leader that
+was given up for dead may still send what it has read; its successor starts with the same rows, so of each key the
+first appearance of every event is in order, and the rest are repeats that the inbox knows.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RecordListTooLargeError,
+)
+
+from chassis import outbox
+from chassis.verdicts import is_transient, place_of
+
+log = structlog.get_logger()
+
+BATCH = 1000
+
+_LOCK = 7_201_989  # any number, the same for all relays; one database, one leader
+_POLL = 0.25
+_ACKS = 30.0  # seconds; an idempotent producer alone would wait for ever, and we would not notice a lost leadership
+_LARGEST = 1_000_000  # bytes of a record, below the broker's 1,048,588 so that we refuse before it does
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
+
+_SESSION = {
+    # Whoever loses a delete publishes again, which the inboxes know: no reason to wait for the disk.
+    "synchronous_commit": "off",
+    "statement_timeout": "30s",
+    # A leader whose host is gone frees the lock within 25 s.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
+Rows = Sequence[asyncpg.Record]
+
+
+class Relay:
+    """Publishes a service's outbox; ``run`` it in any number of processes, one leads."""
+
+    def __init__(self, url: str, bootstrap: str, service: str) -> None:
+        self._url = url
+        self._bootstrap = bootstrap
+        self._service = service
+        self._source = f"/regulars/{service}".encode()
+        self._one_by_one = False  # after a row was refused by the broker: find out which of its batch it was
+
+    async def run(self) -> None:
+        """Lead, or stand by, for ever."""
+        while True:
+            try:
+                await self._term()
+            except Exception as error:  # noqa: BLE001  (the relay outlives whatever ends a term)
+                report = log.warning if is_transient(error) else log.error
+                report("relay_term_ended", error=type(error).__name__, place=place_of(error))
+                await asyncio.sleep(0.5)
+
+    async def _term(self) -> None:
+        """Lead until the session, the producer or a row fails; the lock ends with the session."""
+        conn = await asyncpg.connect(
+            self._url,
+            command_timeout=35,
+            server_settings=_SESSION | {"application_name": f"{self._service}-relay"},
+        )
+        try:
+            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+            await self._lead(conn)
+        finally:
+            conn.terminate()
+
+    async def _lead(self, conn: asyncpg.Connection) -> None:
+        wake = asyncio.Event()
+        await conn.add_listener(outbox.CHANNEL, lambda *_: wake.set())
+        conn.add_termination_listener(lambda *_: wake.set())
+        select = await conn.prepare(
+            """
+            SELECT seq, event_id, topic, key, type, store_id, payload, traceparent, created_at
+            FROM outbox ORDER BY seq LIMIT $1
+            """
+        )
+        delete = await conn.prepare("DELETE FROM outbox WHERE seq = ANY($1::bigint[])")
+        async with self._producer() as producer:
+            while True:
+                wake.clear()
+                rows = await select.fetch(BATCH)
+                if not rows:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(wake.wait(), _POLL)
+                    continue
+                refused = await self._publish(producer, rows)
+                await delete.fetch([row["seq"] for row in rows if row["seq"] not in refused])
+                self._one_by_one = False
+                if refused:
+                    await _set_aside(conn, refused)
+
+    @contextlib.asynccontextmanager
+    async def _producer(self) -> Any:
+        """A producer for one term. After an error it is dropped with all it has not sent: the next term sends that."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            client_id=f"{self._service}-relay",
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=131_072,
+            max_request_size=_LARGEST,
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            # stop() would first send what is left, perhaps behind a gap, or wait for a broker that is away
+            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(producer.stop(), 5)
+
+    async def _publish(self, producer: AIOKafkaProducer, rows: Rows) -> dict[int, str]:
+        """Send rows in order. The ones the broker will never take, with the reason; raises if any other is not acked."""
+        if self._one_by_one:
+            return await self._publish_singly(producer, rows)
+        refused: dict[int, str] = {}
+        acks = []
+        for row in rows:
+            try:
+                acks.append(await self._send(producer, row))
+            except _NEVER as error:
+                refused[row["seq"]] = type(error).__name__
+        results = await asyncio.wait_for(asyncio.gather(*acks, return_exceptions=True), _ACKS)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            self._one_by_one = any(isinstance(failure, _NEVER) for failure in failures)
+            raise failures[0]
+        return refused
+
+    async def _publish_singly(self, producer: AIOKafkaProducer, rows: Rows) -> dict[int, str]:
+        refused: dict[int, str] = {}
+        for row in rows:
+            try:
+                await asyncio.wait_for(await self._send(producer, row), _ACKS)
+            except _NEVER as error:
+                refused[row["seq"]] = type(error).__name__
+        return refused
+
+    async def _send(self, producer: AIOKafkaProducer, row: asyncpg.Record) -> asyncio.Future[Any]:
+        ack: asyncio.Future[Any] = await producer.send(
+            row["topic"], row["payload"], key=row["key"].encode(), headers=self._headers(row)
+        )
+        return ack
+
+    def _headers(self, row: asyncpg.Record) -> list[tuple[str, bytes]]:
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", str(row["event_id"]).encode()),
+            ("ce_type", row["type"].encode()),
+            ("ce_source", self._source),
+            ("ce_time", row["created_at"].isoformat().encode()),
+            ("content-type", b"application/json"),
+            ("store_id", row["store_id"].encode()),
+        ]
+        if row["traceparent"] is not None:
+            headers.append(("traceparent", row["traceparent"].encode()))
+        return headers
+
+
+async def _set_aside(conn: asyncpg.Connection, refused: dict[int, str]) -> None:
+    log.error("events_unsendable", count=len(refused), errors=sorted(set(refused.values())))
+    await conn.execute(
+        """
+        WITH refused AS (SELECT * FROM unnest($1::bigint[], $2::text[]) AS r (seq, error)),
+             gone AS (DELETE FROM outbox USING refused WHERE outbox.seq = refused.seq RETURNING outbox.*)
+        INSERT INTO outbox_unsendable
+               (seq, event_id, topic, key, type, store_id, payload, traceparent, created_at, error)
+        SELECT gone.seq, event_id, topic, key, type, store_id, payload, traceparent, created_at, error
+        FROM gone JOIN refused USING (seq)
+        """,
+        list(refused),
+        list(refused.values()),
+    )
