@@ -1,0 +1,27 @@
+# Everything one does with the code. `just` is the wheel rust-just: `uv run just`.
+
+default:
+    @just --list
+
+# What must be green before a commit.
+check: static test
+
+# The gates that run nothing: style, types, imports, schemas.
+static:
+    uv run ruff check
+    uv run ruff format --check
+    uv run mypy
+    uv run lint-imports
+    uv run python -m contracts.schemas check
+
+test *args:
+    uv run pytest {{args}}
+
+# Put style right and write what is generated.
+fix:
+    uv run ruff check --fix
+    uv run ruff format
+    uv run python -m contracts.schemas write
+
+bench *args:
+    uv run regulars bench {{args}}
