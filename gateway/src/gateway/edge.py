@@ -1,0 +1,153 @@
+"""The application the world talks to: links, the services behind us, and a few paths of our own."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis import tracing
+from chassis.problems import MEDIA_TYPE, Forbidden, Internal, NotFound, Problem
+from chassis.runtime import Runtime
+from chassis.tokens import Caller
+from gateway import headers, incoming, landing, proxy
+from gateway.directory import Directory
+from gateway.identity import Keyring, Tokens
+from gateway.incoming import Gone, Incoming
+from gateway.proxy import Outgoing, Upstream
+from gateway.readiness import Readiness
+from gateway.redirects import Links
+from gateway.routes import Map, Route, Takes
+from gateway.settings import Settings
+
+log = structlog.get_logger()
+
+_OWN = frozenset({b"/livez", b"/metrics"})
+_LINK = "/r/"
+
+
+class Edge:
+    """Takes every request, decides whose it is, and is the only one to refuse it in the gateway's name."""
+
+    def __init__(
+        self,
+        own: ASGIApp,
+        runtime: Runtime,
+        settings: Settings,
+        *,
+        upstreams: Mapping[str, Upstream],
+        keyring: Keyring,
+        tokens: Tokens,
+        directory: Directory,
+        links: Links,
+    ) -> None:
+        self._own = own
+        self._runtime = runtime
+        self._settings = settings
+        self._upstreams = upstreams
+        self._keyring = keyring
+        self._tokens = tokens
+        self._directory = directory
+        self._links = links
+        self._readiness = Readiness(own, upstreams)
+        self._map = Map()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        if scope["raw_path"] in _OWN:
+            await self._own(scope, receive, send)
+        elif scope["raw_path"] == b"/readyz":
+            await self._readiness(scope, receive, send)
+        else:
+            self._runtime.in_flight += 1
+            try:
+                await self._guarded(scope, receive, send)
+            finally:
+                self._runtime.in_flight -= 1
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, whatever happens; what has begun and fails is left unfinished."""
+        request_id = incoming.request_id_of(scope["headers"])
+        ours = [(b"x-request-id", request_id.encode())]
+        if incoming.ends_connection(scope):
+            ours.append((b"connection", b"close"))
+        traceparent = tracing.accept(headers.one(scope["headers"], b"traceparent"))
+        tracing.current.set(traceparent)
+        began = False
+
+        async def watched(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, watched, ours, request_id)
+        except Gone:
+            return
+        except Problem as problem:
+            await _refuse(send, problem, request_id, ours)
+        except Exception:
+            log.exception("request_failed", request_id=request_id)
+            if not began:
+                await _refuse(send, Internal(), request_id, ours)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, ours: list[tuple[bytes, bytes]], request_id: str
+    ) -> None:
+        request = Incoming.of(scope)
+        client_ip = headers.client_ip(request.peer, request.headers, self._settings.trusted_proxies)
+        if request.path.startswith(_LINK):
+            found = await self._links.follow(request.method, request.path, request.headers, client_ip)
+            await send({"type": "http.response.start", "status": HTTPStatus.FOUND, "headers": [*found, *ours]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        route = self._map.find(request.path)
+        if route is None:
+            raise NotFound("there is no such path")
+        caller = await self._caller(route, request)
+        body = await incoming.body_of(
+            scope, receive, most=self._settings.max_body_bytes, seconds=self._settings.body_seconds
+        )
+        told = [
+            ("authorization", f"Bearer {self._tokens.token(caller, route.service)}"),
+            ("x-request-id", request_id),
+            ("traceparent", tracing.current.get() or ""),
+            (headers.CLIENT_IP, client_ip),
+        ]
+        outgoing = Outgoing(
+            request.method, request.path, request.query, headers.for_service(request.headers, told), body
+        )
+        await proxy.relay(self._upstreams[route.service], outgoing, send, ours)
+
+    async def _caller(self, route: Route, request: Incoming) -> Caller:
+        """Who comes by this route. Raises a problem for those who may not."""
+        if route.takes is Takes.VISITOR:
+            slug = request.path.split("/")[2]
+            if not landing.SLUG.fullmatch(slug):
+                raise NotFound("there is no such store")
+            return Caller((await self._directory.by_slug(slug)).store_id, "storefront", "visitor")
+        principal = await self._keyring.principal(headers.one(request.headers, b"authorization"))
+        if route.takes is Takes.SECRET_KEY and principal.kind != "secret":
+            raise Forbidden("this path takes a secret key")
+        return principal.caller
+
+
+async def _refuse(send: Send, problem: Problem, request_id: str, ours: list[tuple[bytes, bytes]]) -> None:
+    body = problem.body(request_id)
+    said = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem.status,
+            "headers": [
+                (b"content-type", MEDIA_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"cache-control", b"no-store"),
+                *ours,
+                *said,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

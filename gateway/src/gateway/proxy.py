@@ -1,0 +1,174 @@
+"""One service behind the gateway: its connections, its deadline, and what its failures mean to a caller.
+
+A request is sent again only if its connection could not be made, so not a byte of it was sent, and only if it may
+come twice: by its method, or by its idempotency key. aiohttp would also repeat some that were sent; that is off.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Self
+
+import aiohttp
+import structlog
+from aiohttp import ClientResponse, ClientTimeout
+from prometheus_client import Counter
+from starlette.types import Send
+from yarl import URL
+
+from chassis.problems import Problem
+from gateway import headers
+from gateway.refusals import BadUpstream, UpstreamAway, UpstreamTooSlow
+
+log = structlog.get_logger()
+
+FAILURES = Counter("regulars_upstream_failures", "Requests a service did not answer", ["service", "why"])
+
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_CONNECT = 1.0
+_PAUSE = 0.05
+_QUEUED_PER_CONNECTION = 4
+_READ_WHOLE = 262_144
+_IDLE = 10.0  # below the 30 s after which granian ends an idle connection
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as a service gets it. ``path`` and ``query`` are as they were sent."""
+
+    method: str
+    path: str
+    query: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def may_come_twice(self) -> bool:
+        """Whether a second arrival changes nothing."""
+        return self.method in _REPEATABLE or any(name == "idempotency-key" and value for name, value in self.headers)
+
+
+class Upstream:
+    """A service. ``connections`` at once, four times as many may wait for one, the rest is turned away."""
+
+    def __init__(
+        self, name: str, session: aiohttp.ClientSession, url: str, *, connections: int, seconds: float
+    ) -> None:
+        self.name = name
+        self._session = session
+        self._url = URL(url)
+        self._most = connections * (1 + _QUEUED_PER_CONNECTION)
+        self._seconds = seconds
+        self._in_flight = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, url: str, *, connections: int, seconds: float) -> AsyncIterator[Self]:
+        """Connections to a service, made when they are needed."""
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=_IDLE, ttl_dns_cache=5)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+            timeout=ClientTimeout(total=seconds, connect=_CONNECT),
+            trust_env=False,
+        ) as session:
+            session._retry_connection = False  # noqa: SLF001  (there is no other way; a test guards it)
+            yield cls(name, session, url, connections=connections, seconds=seconds)
+
+    @asynccontextmanager
+    async def answer_to(self, request: Outgoing) -> AsyncIterator[ClientResponse]:
+        """The answer, its body still on the way. Raises ``BadUpstream``, ``UpstreamAway``, ``UpstreamTooSlow``."""
+        if self._in_flight >= self._most:
+            raise self._failure(UpstreamAway(), "full")
+        self._in_flight += 1
+        try:
+            async with await self._connected(request) as response:
+                yield response
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._failure(UpstreamAway(), "away") from error
+        except TimeoutError as error:
+            raise self._failure(UpstreamTooSlow(), "slow") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failure(BadUpstream(), "broke_off") from error
+        finally:
+            self._in_flight -= 1
+
+    async def _connected(self, request: Outgoing) -> ClientResponse:
+        try:
+            return await self._send(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            if not request.may_come_twice:
+                raise
+        await asyncio.sleep(_PAUSE)
+        return await self._send(request)
+
+    async def _send(self, request: Outgoing) -> ClientResponse:
+        url = URL.build(
+            scheme=self._url.scheme,
+            host=self._url.host or "",
+            port=self._url.port,
+            path=request.path,
+            query_string=request.query,
+            encoded=True,
+        )
+        return await self._session.request(
+            request.method,
+            url,
+            headers=[*request.headers, (headers.TIME_LEFT, str(int(self._seconds * 1000)))],
+            data=request.body or None,
+            allow_redirects=False,
+        )
+
+    def _failure(self, problem: Problem, why: str) -> Problem:
+        FAILURES.labels(self.name, why).inc()
+        log.warning("upstream_failed", upstream=self.name, why=why)
+        return problem
+
+    async def is_ready(self) -> bool:
+        """Whether the service says that it is ready, within a second."""
+        try:
+            async with self._session.get(self._url / "readyz", timeout=ClientTimeout(total=1)) as response:
+                return response.status == HTTPStatus.OK
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+
+async def relay(upstream: Upstream, request: Outgoing, send: Send, ours: list[tuple[bytes, bytes]]) -> int:
+    """Ask a service and pass its answer on; returns its status.
+
+    Small answers are read whole first, so that one that breaks off is a 502. Of a large one the caller has the start
+    by then: the response is left unfinished, and the server cuts the connection, which no client takes for the end.
+    """
+    began = False
+    try:
+        async with upstream.answer_to(request) as response:
+            start = {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": headers.for_caller(response.raw_headers, ours),
+            }
+            if _is_small(response):
+                body = await response.read()
+                began = True
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
+                return response.status
+            began = True
+            await send(start)
+            async for chunk in response.content.iter_any():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return response.status
+    except (BadUpstream, UpstreamTooSlow):
+        if not began:
+            raise
+        return HTTPStatus.BAD_GATEWAY
+
+
+def _is_small(response: ClientResponse) -> bool:
+    empty = response.method == "HEAD" or response.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+    return empty or (response.content_length is not None and response.content_length <= _READ_WHOLE)
