@@ -1,0 +1,126 @@
+"""A wallet's database with a store, and a short way to post to it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from chassis import ids
+from chassis.db import Database
+from contracts.ids import CLAIM, CUSTOMER, HOLD, ORDER, STORE
+from contracts.wallet import EntryType
+from wallet.postings import Capture, Cause, Place, Post, Release
+from wallet.store import append_batch
+from wallet.store_faults import faults
+
+
+@dataclass
+class Purchase:
+    """An order to be paid with credit."""
+
+    customer_id: str
+    amount: int
+    hold_id: str = field(default_factory=lambda: ids.new(HOLD))
+    order_id: str = field(default_factory=lambda: ids.new(ORDER))
+
+    @property
+    def place(self):
+        return Place(self.hold_id, self.customer_id, self.order_id, self.amount, "EUR")
+
+    @property
+    def capture(self):
+        return Capture(self.hold_id, self.customer_id, self.order_id, self.amount)
+
+    @property
+    def release(self):
+        return Release(self.hold_id, self.customer_id)
+
+
+@dataclass
+class Ledger:
+    """One store's wallet under one role. ``told`` is what it announced, in order."""
+
+    database: Database
+    store_id: str
+    told: list = field(default_factory=list)
+
+    Purchase = Purchase
+
+    @staticmethod
+    def customer():
+        return ids.new(CUSTOMER)
+
+    @staticmethod
+    def gift(customer_id, amount, note=None):
+        return Post(customer_id, EntryType.ADJUSTMENT, amount, "EUR", note=note)
+
+    @staticmethod
+    def credit(customer_id, amount, claim_id=None, currency="EUR"):
+        cause = Cause("claim", claim_id or ids.new(CLAIM))
+        return Post(customer_id, EntryType.CREDIT, amount, currency, cause)
+
+    async def append(self, *postings, because=()):
+        async with self.database.transaction(self.store_id) as conn:
+            outcomes = await append_batch(conn, self.store_id, postings, because)
+        self.told.extend(announced.event for announced in conn.announced)
+        return outcomes
+
+    async def append_each(self, postings):
+        """Every posting in a transaction of its own, all at once."""
+        return [outcome for (outcome,) in await asyncio.gather(*(self.append(posting) for posting in postings))]
+
+    async def funded(self, amount):
+        """A new customer with credit."""
+        customer_id = self.customer()
+        await self.append(self.gift(customer_id, amount))
+        return customer_id
+
+    async def balance(self, customer_id):
+        """(balance, held) in minor units."""
+        sql = "SELECT balance_minor, held_minor FROM account WHERE store_id = $1 AND customer_id = $2"
+        return tuple(await self.row(sql, self.store_id, customer_id))
+
+    async def row(self, sql, *args):
+        async with self.database.transaction(self.store_id) as conn:
+            return await conn.row(sql, *args)
+
+
+@pytest.fixture(scope="module")
+async def wallet_database(clone):
+    return await clone("wallet")
+
+
+@pytest.fixture(scope="module")
+async def pool(wallet_database):
+    database = await Database.open(wallet_database.api_url, size=8, name="test")
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="module")
+async def worker(wallet_database):
+    database = await Database.open(wallet_database.worker_url, size=4, name="test")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def new_store(worker):
+    """`await new_store()` is the id of a store in euros that this service has heard of."""
+
+    async def made(currency="EUR"):
+        store_id = ids.new(STORE)
+        async with worker.transaction() as conn:
+            await conn.execute("INSERT INTO store VALUES ($1, $1, $2, 'en', 'shop')", store_id, currency)
+        return store_id
+
+    return made
+
+
+@pytest.fixture
+async def ledger(pool, worker, new_store):
+    """A store of its own for each test, with the books proven after it."""
+    ledger = Ledger(pool, await new_store())
+    yield ledger
+    async with worker.transaction() as conn:
+        assert await faults(conn) == []

@@ -1,0 +1,202 @@
+"""The ledger's only writer, on the real database."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from wallet import store
+from wallet.postings import Captured, Placed, Posted, Refused, Released
+
+
+def only(kind, outcomes):
+    return [outcome for outcome in outcomes if isinstance(outcome, kind)]
+
+
+async def test_a_thousand_postings_on_one_customer_are_one_chain(ledger):
+    customer = ledger.customer()
+    outcomes = await ledger.append(*(ledger.gift(customer, 1) for _ in range(1000)))
+    assert [outcome.entry.sequence for outcome in outcomes] == list(range(1, 1001))
+    assert outcomes[-1].entry.balance_after_minor == 1000
+    assert await ledger.balance(customer) == (1000, 0)
+
+
+async def spend_at_once(ledger, postings):
+    """How many of these were granted, each asked for in a transaction of its own, all at once."""
+    return len(only(Posted | Placed, await ledger.append_each(postings)))
+
+
+async def test_two_hundred_spenders_at_once_spend_exactly_what_is_there(ledger):
+    customer = await ledger.funded(50)
+    assert await spend_at_once(ledger, [ledger.gift(customer, -1)] * 200) == 50
+    assert await ledger.balance(customer) == (0, 0)
+
+
+async def test_two_hundred_holds_at_once_set_aside_exactly_what_is_there(ledger):
+    customer = await ledger.funded(50)
+    assert await spend_at_once(ledger, [ledger.Purchase(customer, 1).place for _ in range(200)]) == 50
+    assert await ledger.balance(customer) == (50, 50)
+
+
+async def test_without_the_lock_spenders_are_not_counted_right(ledger, monkeypatch):
+    """The planted fault: spenders that read without locking overspend, and the database refuses them."""
+
+    async def read_unlocked(conn, store_id, customer_ids):
+        rows = await conn.rows("SELECT * FROM account WHERE store_id = $1", store_id)
+        await asyncio.sleep(0.05)
+        epoch = await conn.value("SELECT id FROM epoch")
+        return {row["customer_id"]: store.Account(*list(row)[1:]) for row in rows}, epoch
+
+    customer = await ledger.funded(50)
+    monkeypatch.setattr(store, "_lock_accounts", read_unlocked)
+    with pytest.raises(asyncpg.UniqueViolationError, match="sequence"):
+        await spend_at_once(ledger, [ledger.gift(customer, -1)] * 8)
+
+
+async def test_batches_of_the_same_customers_in_any_order_never_wait_in_a_circle(ledger):
+    customers = [ledger.customer() for _ in range(20)]
+    batches = [[ledger.gift(customer, 1) for customer in customers[::step]] for step in (1, -1) * 20]
+    await asyncio.gather(*(ledger.append(*batch) for batch in batches))
+    assert {await ledger.balance(customer) for customer in customers} == {(40, 0)}
+
+
+async def test_a_claim_in_one_batch_twice_is_credited_once(ledger):
+    customer = ledger.customer()
+    claim = ledger.credit(customer, 25)
+    first, second = await ledger.append(claim, claim)
+    assert second == Posted(first.entry, again=True)
+    assert await ledger.balance(customer) == (25, 0)
+
+
+async def test_a_claim_in_many_batches_at_once_is_credited_once(ledger):
+    customer = ledger.customer()
+    claim = ledger.credit(customer, 25)
+    outcomes = await ledger.append_each([claim] * 20)
+    assert len({outcome.entry for outcome in outcomes}) == 1
+    assert [outcome.again for outcome in outcomes].count(False) == 1
+    assert await ledger.balance(customer) == (25, 0)
+
+
+async def test_the_database_alone_refuses_a_second_entry_for_a_claim(ledger, monkeypatch):
+    """The planted fault: the answer is not looked up, and the unique key is the lock that holds."""
+
+    async def nothing_known(*_):
+        return {}
+
+    claim = ledger.credit(ledger.customer(), 25)
+    await ledger.append(claim)
+    monkeypatch.setattr(store, "_answers", nothing_known)
+    with pytest.raises(asyncpg.UniqueViolationError, match="entry_cause"):
+        await ledger.append(claim)
+
+
+async def test_a_claim_that_comes_again_is_answered_with_the_same_figures(ledger):
+    customer = ledger.customer()
+    claim = ledger.credit(customer, 25)
+    await ledger.append(claim)
+    await ledger.append(ledger.gift(customer, 100))
+    await ledger.append(claim)
+    first, _, again = ledger.told
+    assert again == first
+    assert (again.balance_after_minor, again.cause.kind) == (25, "claim")
+
+
+async def test_a_refused_claim_is_refused_again_whatever_changed(ledger):
+    customer = await ledger.funded(10**15 - 1)
+    claim = ledger.credit(customer, 1)
+    assert await ledger.append(claim) == [Refused("balance_limit")]
+    await ledger.append(ledger.gift(customer, -100))
+    assert await ledger.append(claim) == [Refused("balance_limit")]
+    assert [event.TYPE for event in ledger.told].count("wallet.credit_refused") == 2
+
+
+async def test_a_purchase_is_held_captured_and_told(ledger):
+    customer = await ledger.funded(100)
+    purchase = ledger.Purchase(customer, 30)
+    await ledger.append(purchase.place)
+    (captured,) = await ledger.append(purchase.capture)
+    assert await ledger.balance(customer) == (70, 0)
+    posted, told = ledger.told[-2:]
+    assert (posted.TYPE, posted.amount_minor, posted.cause.id) == ("wallet.posted", -30, purchase.order_id)
+    assert (told.TYPE, told.entry_id, told.amount_minor) == ("wallet.captured", captured.entry.entry_id, 30)
+
+
+async def test_a_whole_purchase_in_one_batch_is_decided_in_order(ledger):
+    customer = await ledger.funded(100)
+    one, other = ledger.Purchase(customer, 60), ledger.Purchase(customer, 60)
+    outcomes = await ledger.append(one.place, other.place, one.capture, other.capture, one.release, other.release)
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds == [Placed, Refused, Captured, Refused, Captured, Released]
+    assert await ledger.balance(customer) == (40, 0)
+
+
+async def test_a_capture_that_comes_again_tells_the_same_and_posts_nothing(ledger):
+    purchase = ledger.Purchase(await ledger.funded(100), 30)
+    await ledger.append(purchase.place)
+    await ledger.append(purchase.capture)
+    first = ledger.told[-1]
+    await ledger.append(purchase.capture)
+    assert [event.TYPE for event in ledger.told].count("wallet.posted") == 2
+    assert ledger.told[-1] == first
+
+
+async def test_captures_and_releases_of_one_hold_at_once_end_it_once(ledger):
+    customer = await ledger.funded(100)
+    purchase = ledger.Purchase(customer, 30)
+    await ledger.append(purchase.place)
+    outcomes = await ledger.append_each([purchase.capture, purchase.release] * 10)
+    captured = len(only(Captured, outcomes)) == 20
+    assert captured or (len(only(Released, outcomes)), len(only(Refused, outcomes))) == (10, 10)
+    assert await ledger.balance(customer) == ((70, 0) if captured else (100, 0))
+
+
+async def test_a_capture_after_the_release_is_refused(ledger):
+    purchase = ledger.Purchase(await ledger.funded(100), 30)
+    await ledger.append(purchase.place)
+    await ledger.append(purchase.release)
+    assert await ledger.append(purchase.capture) == [Refused("hold_ended")]
+    assert await ledger.balance(purchase.customer_id) == (100, 0)
+
+
+async def test_a_hold_released_before_it_was_asked_for_is_never_placed(ledger):
+    purchase = ledger.Purchase(await ledger.funded(100), 30)
+    (released,) = await ledger.append(purchase.release)
+    assert released.reason == "unknown_hold"
+    assert await ledger.append(purchase.place) == [Refused("hold_ended")]
+    assert await ledger.balance(purchase.customer_id) == (100, 0)
+
+
+async def test_a_hold_captured_before_it_was_asked_for_is_never_placed(ledger):
+    purchase = ledger.Purchase(await ledger.funded(100), 30)
+    assert await ledger.append(purchase.capture) == [Refused("unknown_hold")]
+    assert await ledger.append(purchase.place) == [Refused("hold_ended")]
+
+
+async def test_a_hold_asked_for_twice_is_placed_once(ledger):
+    purchase = ledger.Purchase(await ledger.funded(100), 30)
+    assert await ledger.append(purchase.place) == await ledger.append(purchase.place)
+    assert await ledger.balance(purchase.customer_id) == (100, 30)
+
+
+async def test_a_hold_is_captured_where_it_was_placed(ledger):
+    """The customer was merged since: the request names the one who acts for them."""
+    purchase, acting = ledger.Purchase(await ledger.funded(100), 30), await ledger.funded(500)
+    await ledger.append(purchase.place)
+    moved = ledger.Purchase(acting, 30, purchase.hold_id, purchase.order_id)
+    await ledger.append(moved.capture)
+    assert await ledger.balance(purchase.customer_id) == (70, 0)
+    assert await ledger.balance(acting) == (500, 0)
+
+
+async def test_a_note_is_kept_apart_from_its_entry(ledger):
+    (outcome,) = await ledger.append(ledger.gift(ledger.customer(), 5, note="sorry"))
+    assert await ledger.row("SELECT entry_id, note FROM entry_note") == (outcome.entry.entry_id, "sorry")
+
+
+async def test_every_event_tells_the_epoch_of_this_database(ledger):
+    await ledger.append(ledger.gift(ledger.customer(), 5))
+    assert ledger.told[0].epoch == (await ledger.row("SELECT id FROM epoch"))["id"]
+
+
+async def test_an_empty_batch_is_nothing(ledger):
+    assert await ledger.append() == []
