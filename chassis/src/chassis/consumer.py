@@ -91,7 +91,7 @@ class Consumer:
             logger=None,  # it would log exceptions with the values in them
         )
         self._subscribers = [
-            broker.subscriber(  # type: ignore[call-overload]
+            broker.subscriber(
                 *self._router.topics(group),
                 group_id=group.of(self._service),
                 batch=True,
