@@ -1,0 +1,5 @@
+"""``python -m carts``."""
+
+from carts.main import service
+
+service.run()

@@ -1,0 +1,62 @@
+"""What the fields of requests may look like."""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from fastapi import Header, Path
+from pydantic import AfterValidator, Field, StringConstraints
+
+from carts.totals import LARGEST_QUANTITY
+from chassis.problems import NotFound
+from contracts import ids
+
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+
+Sku = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_NO_CONTROL)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_CONTROL)]
+Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9 ().\-/]{4,32}$")]
+Code = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+Country = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern="^[A-Z]{2}$")]
+Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+Quantity = Annotated[int, Field(ge=1, le=LARGEST_QUANTITY, strict=True)]
+
+# Whether mail arrives there only a mail can tell; this keeps out what cannot be one.
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        max_length=254,
+        pattern=r'^[^\s@<>(),;:"\\\[\]\x00-\x1f\x7f]{1,64}@([^\s@<>(),;:"\\\[\].\x00-\x1f\x7f]+\.)+[^\s@<>(),;:"\\\[\].0-9\x00-\x1f\x7f]{2,63}$',
+    ),
+]
+
+
+def _id(prefix: str) -> AfterValidator:
+    """In a path, what is no id names nothing: a 404, before any query."""
+    well_formed = re.compile(f"{prefix}_{ids.SUFFIX}")
+
+    def check(value: str) -> str:
+        if not well_formed.fullmatch(value):
+            raise NotFound
+        return value
+
+    return AfterValidator(check)
+
+
+CartPath = Annotated[str, Path(), _id(ids.CART)]
+OrderPath = Annotated[str, Path(), _id(ids.ORDER)]
+InvoicePath = Annotated[str, Path(), _id(ids.INVOICE)]
+ProductPath = Annotated[str, Path(), _id(ids.PRODUCT)]
+PaymentSessionPath = Annotated[str, Path(), _id(ids.PAYMENT_SESSION)]
+
+
+def _address(value: str | None) -> str | None:
+    """The gateway's word for the buyer's address; what is none is nobody's."""
+    try:
+        return None if value is None else str(ipaddress.ip_address(value.strip()))
+    except ValueError:
+        return None
+
+
+ClientIp = Annotated[str | None, Header(alias="x-regulars-client-ip"), AfterValidator(_address)]

@@ -1,0 +1,7 @@
+"""The carts service: catalogue, carts, checkout, orders, invoices and payments."""
+
+from carts import api, consumers, store_faults
+from carts.settings import Settings
+from chassis.service import build
+
+service = build("carts", settings=Settings, consumers=consumers.router, api=api.router, verify=store_faults.faults)
