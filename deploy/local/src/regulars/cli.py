@@ -27,7 +27,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def main() -> None:
     """Run the command; trouble is one sentence on stderr and exit code 1."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell starts background jobs without it
         signal.signal(name, _interrupt)
     try:
         app()
