@@ -1,0 +1,5 @@
+"""``python -m affiliates``."""
+
+from affiliates.main import service
+
+service.run()
