@@ -108,7 +108,7 @@ def seed() -> None:
 @app.command()
 def demo() -> None:
     """Run the main job through the gateway and show what each service now knows."""
-    from regulars import demo as work  # type: ignore[attr-defined]  # noqa: PLC0415
+    from regulars import demo as work  # noqa: PLC0415
 
     work.run(_started_quietly())
 
