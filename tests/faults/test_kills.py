@@ -1,0 +1,119 @@
+"""kill -9 under load: afterwards every conversion has exactly one ledger entry, the books are clean, nothing waits."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import pytest
+from journey import until
+
+pytestmark = pytest.mark.faults
+
+
+class Load:
+    """Clients that convert 1 each until told to stop, and retry with the same key until they get a final reply."""
+
+    def __init__(self, world: Any, customer: str, clients: int = 8) -> None:
+        self.world, self.customer = world, customer
+        self.done: list[str] = []
+        self._stop = asyncio.Event()
+        self._clients = [asyncio.create_task(self._convert(number)) for number in range(clients)]
+
+    async def _convert(self, client: int) -> None:
+        for number in range(1_000_000):
+            if self._stop.is_set():
+                return
+            await self._until_final(f"load-{client}-{number}-{id(self)}")
+
+    async def _until_final(self, key: str) -> None:
+        while True:
+            try:
+                reply = await self.world.shop.convert(self.customer, 1, key=key)
+            except OSError:
+                reply = None
+            if reply is not None and reply.status == 200:
+                self.done.append(reply.data["claim_id"])
+                return
+            assert reply is None or reply.status in {202, 409, 502, 503, 504}, reply
+            await asyncio.sleep(0.2)
+
+    async def end(self) -> None:
+        """Let every client finish the conversion it is at."""
+        self._stop.set()
+        await asyncio.wait_for(asyncio.gather(*self._clients), 90)
+
+
+async def prove(world: Any, load: Load) -> None:
+    """Each conversion that was confirmed, and no other, has one ledger entry."""
+    await world.settle(90)
+    rows = await world.sql(
+        "wallet", "SELECT cause_id FROM entry WHERE cause_kind = 'claim' AND customer_id = $1", load.customer
+    )
+    entries = Counter(row["cause_id"] for row in rows)
+    assert entries == Counter(load.done)
+    assert len(load.done) > 8
+    await world.verify()
+
+
+async def test_affiliates_killed_between_commit_and_publish(world):
+    """The relay is kept from leading, so what is committed is certainly unpublished when the process dies."""
+    customer, _ = await world.affiliate_with()
+    load = Load(world, customer)
+    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    database = world.stack.admin_database_url("regulars_affiliates")
+    conn = await asyncpg.connect(database)
+    try:
+        await take_the_lead(conn)
+        await until(lambda: conn.fetchval("SELECT count(*) FROM outbox"), lambda count: count >= 8)
+        await asyncio.to_thread(world.stack.kill, "affiliates")
+        assert await conn.fetchval("SELECT count(*) FROM outbox") >= 8
+    finally:
+        await conn.close()
+    await asyncio.to_thread(world.stack.wait_ready, "affiliates")
+    await load.end()
+    await prove(world, load)
+
+
+async def take_the_lead(conn: asyncpg.Connection) -> None:
+    """Throw the leading relay out and hold its lock."""
+    held = await conn.fetchrow(
+        "SELECT pid, classid, objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    lock = (held["classid"] << 32) | held["objid"]
+    await conn.execute("SELECT pg_terminate_backend($1)", held["pid"])
+    await conn.execute("SELECT pg_advisory_lock($1)", lock)
+
+
+async def test_the_wallet_killed_between_commit_and_acknowledgement(world):
+    """The broker is stopped while the wallet works, so that what it commits cannot be acknowledged before it dies."""
+    customer, _ = await world.affiliate_with()
+    load = Load(world, customer)
+    for _ in range(3):
+        target = len(load.done) + 5
+        await until(lambda: asyncio.sleep(0, load.done), lambda done, target=target: len(done) > target, 60)
+        broker = world.stack.pid("kafka")
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(world.stack.kill, "wallet")
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        await asyncio.to_thread(world.stack.wait_ready, "wallet")
+    await load.end()
+    await prove(world, load)
+
+
+async def test_the_broker_killed_for_twenty_seconds(world):
+    customer, _ = await world.affiliate_with()
+    load = Load(world, customer)
+    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
+    await asyncio.sleep(20)
+    await asyncio.to_thread(world.stack.start, "kafka")
+    before = len(load.done)
+    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > before + 8, 60)
+    await load.end()
+    await prove(world, load)

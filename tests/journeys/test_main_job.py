@@ -1,0 +1,202 @@
+"""The main job at the gateway, and what its callers are promised."""
+
+import asyncio
+import secrets
+
+import pytest
+from journey import until
+
+pytestmark = pytest.mark.journeys
+
+
+async def test_the_main_job_runs_end_to_end(world):
+    from regulars.demo import Story  # noqa: PLC0415
+
+    await Story(world.shop).tell()
+    await world.settle()
+    await world.verify()
+
+
+async def test_a_customer_just_made_can_be_credited_at_once(world):
+    """200 times: made over customers, credited over the wallet, which learns of them by event. No 404."""
+
+    async def once(number: int) -> int:
+        made = await world.shop.add_customer(f"fresh-{secrets.token_hex(6)}@example.com", f"Fresh {number}")
+        reply = await world.shop.call("POST", f"/dev/v1/customers/{made['id']}/wallet/adjustments", {"amount": 1})
+        return reply.status
+
+    statuses = []
+    for _ in range(10):
+        statuses += await asyncio.gather(*(once(number) for number in range(20)))
+    assert statuses == [201] * 200
+
+
+async def test_one_key_fifty_times_at_once_converts_once(world):
+    customer, available = await world.affiliate_with()
+    replies = await asyncio.gather(*(world.shop.convert(customer, 25, key="button-1") for _ in range(50)))
+    assert {reply.status for reply in replies} == {200}
+    assert len({str(reply.json) for reply in replies}) == 1
+    balances = (await world.shop.affiliate(customer))["balances"]
+    assert balances == {"available": available - 25, "requested": 0, "converted": 25}
+    assert (await world.shop.wallet(customer))["balance"] == 25
+    other_body = await world.shop.convert(customer, 26, key="button-1")
+    assert (other_body.status, other_body.json["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_fifty_different_keys_never_take_more_than_there_is(world):
+    customer, available = await world.affiliate_with(price=1000)
+    replies = await asyncio.gather(*(world.shop.convert(customer, available / 10) for _ in range(50)))
+    assert sorted(reply.status for reply in replies) == [200] * 10 + [409] * 40
+    assert (await world.shop.wallet(customer))["balance"] == available
+
+
+async def test_the_replies_are_those_of_the_feature_rows(world):
+    customer, _ = await world.affiliate_with()
+    reply = await world.shop.convert(customer, 10)
+    assert list(reply.data) == ["claim_id", "amount", "status", "wallet_transaction_id", "new_balance"]
+    assert (reply.data["amount"], reply.data["status"], reply.data["new_balance"]) == (10, "COMPLETED", 10)
+    summary = await world.shop.affiliate(customer)
+    assert list(summary)[:4] == ["customer_id", "state", "link", "balances"]
+    assert list(summary["link"]) == ["code", "url", "total_clicks", "total_sales", "total_revenue"]
+    assert list(summary["balances"]) == ["available", "requested", "converted"]
+    assert summary["link"]["url"].endswith(f"/?ref={summary['link']['code']}")
+
+
+async def test_another_stores_key_gets_404_on_every_id(world):
+    customer, _ = await world.affiliate_with()
+    claim = (await world.shop.convert(customer, 5)).data["claim_id"]
+    order = await world.buy("sku-1000000")
+    rule = (
+        await world.shop.call(
+            "POST", "/dev/v1/blocks", {"type": "email", "value": f"{secrets.token_hex(4)}@bad.example"}
+        )
+    ).data
+    cart = await world.shop.open_cart("sku-1000000", 1)
+    paths = [
+        f"/dev/v1/customers/{customer}",
+        f"/dev/v1/customers/{customer}/wallet",
+        f"/dev/v1/customers/{customer}/wallet/transactions",
+        f"/dev/v1/customers/{customer}/affiliate",
+        f"/dev/v1/customers/{customer}/affiliate/claims/{claim}",
+        f"/dev/v1/orders/{order['order_id']}",
+        f"/dev/v1/invoices/{order['invoice_id']}",
+        f"/dev/v1/blocks/{rule['id']}",
+        f"/storefront/v1/carts/{cart['id']}",
+        f"/storefront/v1/orders/{order['order_id']}",
+    ]
+    stranger = world.other_store()
+    for path in paths:
+        assert (await world.shop.call("GET", path)).status == 200, path
+        other = await stranger.call("GET", path)
+        assert (other.status, other.json["code"]) == (404, "not_found"), path
+    posts = {
+        f"/dev/v1/customers/{customer}/wallet/adjustments": {"amount": 1},
+        f"/dev/v1/customers/{customer}/affiliate/convert-to-balance": {"amount": 1},
+        f"/storefront/v1/carts/{cart['id']}/checkout": {"expected_total": 1},
+        f"/storefront/v1/orders/{order['order_id']}/payment-sessions": {"provider": "sandbox"},
+    }
+    before = await world.snapshot("wallet", "affiliates", "carts")
+    for path, body in posts.items():
+        assert (await stranger.call("POST", path, body)).status == 404, path
+    assert await world.snapshot("wallet", "affiliates", "carts") == before
+
+
+OPEN_DOORS = {
+    "customers": "/dev/v1/customers",
+    "wallet": "/dev/v1/wallet/transactions",
+    "affiliates": "/dev/v1/affiliates/program",
+    "fraud-block": "/dev/v1/blocks",
+    "carts": "/dev/v1/products",
+}
+
+
+@pytest.mark.parametrize("service", OPEN_DOORS)
+async def test_a_request_straight_to_a_service_without_a_gateway_token_gets_401(world, service):
+    for headers in ({}, {"authorization": f"Bearer {world.stack.api_key}"}, {"authorization": "Bearer e30.e30.e30"}):
+        async with world.session.get(world.stack.url(service) + OPEN_DOORS[service], headers=headers) as reply:
+            body = await reply.json(content_type=None)
+        assert (reply.status, body["code"]) == (401, "unauthenticated")
+
+
+async def test_a_blocked_buyer_sees_one_neutral_refusal(world):
+    email = f"{secrets.token_hex(4)}@blocked.example"
+    await world.shop.call("POST", "/dev/v1/blocks", {"type": "email", "value": email, "reason": "fraud"})
+    await world.affiliate_with()
+    cart = await world.shop.open_cart("sku-1000000", 1)
+    await world.shop.give_contact(cart["id"], email, "Mallory")
+    refused = await world.shop.check_out(cart)
+    assert (refused.status, refused.json["code"]) == (409, "order_refused")
+    said = str(refused.json).lower()
+    assert not any(word in said for word in ("ban", "block", "fraud", email))
+
+
+async def test_credit_pays_a_part_and_the_provider_the_rest(world):
+    customer, _ = await world.affiliate_with()
+    known = await world.shop.customer(customer)
+    await world.shop.convert(customer, 30)
+    await world.shop.add_product("sku-100", "A small thing", 100)
+    cart = await world.shop.open_cart("sku-100", 1)
+    await world.shop.give_contact(cart["id"], known["email"], "Ada")
+    order = (await world.shop.check_out(cart, credit=30)).data
+    assert (order["credit"], order["due"]) == (30, 70)
+    assert (await world.shop.wallet(customer))["held"] == 30
+    await world.shop.pay(order["order_id"])
+    await until(lambda: world.shop.order(order["order_id"]), lambda it: it["status"] == "COMPLETED")
+    assert (await world.shop.wallet(customer))["balance"] == 0
+
+
+async def test_more_credit_than_there_is_is_refused_and_the_cart_can_be_used_again(world):
+    customer, _ = await world.affiliate_with()
+    known = await world.shop.customer(customer)
+    cart = await world.shop.open_cart("sku-1000000", 1)
+    await world.shop.give_contact(cart["id"], known["email"], "Ada")
+    refused = await world.shop.check_out(cart, credit=50)
+    assert (refused.status, refused.json["code"]) == (409, "insufficient_credit")
+    assert (await world.shop.check_out(cart)).status in {200, 201}
+
+
+async def test_traces_go_from_the_request_to_the_last_handler(world):
+    """One trace id from the gateway through outbox, Kafka and the handler, to the answer."""
+    customer, _ = await world.affiliate_with()
+    trace = secrets.token_hex(16)
+    headers = {
+        "authorization": f"Bearer {world.stack.api_key}",
+        "idempotency-key": trace,
+        "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01",
+    }
+    path = f"/dev/v1/customers/{customer}/affiliate/convert-to-balance"
+    async with world.session.post(world.stack.gateway_url + path, json={"amount": 1}, headers=headers) as reply:
+        assert reply.status == 200
+    seen = await traced(world, trace)
+    assert {"claim.converted", "wallet.posted", "claim.completed"} <= seen
+
+
+async def traced(world, trace: str) -> set[str]:
+    """The types of the events that carry a trace."""
+    from aiokafka import AIOKafkaConsumer  # noqa: PLC0415
+
+    consumer = AIOKafkaConsumer(
+        "claims", "wallet", bootstrap_servers=world.stack.kafka_bootstrap, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    seen = set()
+    try:
+        async with asyncio.timeout(20):
+            while "claim.completed" not in seen:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        headers = dict(record.headers)
+                        if trace in headers.get("traceparent", b"").decode():
+                            seen.add(headers["ce_type"].decode())
+    finally:
+        await consumer.stop()
+    return seen
+
+
+async def test_gauges_are_exact_at_rest(world):
+    await world.settle()
+    for service in ("customers", "wallet", "affiliates", "fraud-block", "carts"):
+        async with world.session.get(f"{world.stack.url(service)}/metrics") as reply:
+            gauges = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines() if not line.startswith("#"))
+        names = ("consumer_lag", "outbox_oldest_seconds", "parked", "dead_letters")
+        assert [gauges[f'regulars_{name}{{service="{service}"}}'] for name in names] == ["0.0"] * 4

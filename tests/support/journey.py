@@ -1,0 +1,184 @@
+"""Several services over real Kafka: a shop to use, and how to tell that everything has come to rest."""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from contracts import topics
+from regulars.shopping import Shopping
+from regulars.stack import Stack
+
+SERVICES = ["customers", "wallet", "affiliates", "fraud-block", "carts", "gateway"]
+CONSUMERS = SERVICES[:-1]
+
+# What may differ after a replay: the machinery, and the answers that are given again.
+MACHINERY = {
+    "migration",
+    "epoch",
+    "outbox",
+    "outbox_unsendable",
+    "inbox",
+    "parked",
+    "dead_letter",
+    "rewound",
+    "idempotency",
+    "answer",
+    "ask",
+}
+
+
+async def until(read: Callable[[], Awaitable[Any]], happened: Callable[[Any], bool], seconds: float = 30) -> Any:
+    """Read until it has happened; what was read."""
+    deadline = time.monotonic() + seconds
+    while not happened(seen := await read()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s; the last was {seen}")
+        await asyncio.sleep(0.05)
+    return seen
+
+
+@dataclass
+class World:
+    """The running stack as a tester sees it: inside its databases and topics too."""
+
+    stack: Stack
+    session: aiohttp.ClientSession
+    shop: Shopping
+
+    async def sql(self, service: str, statement: str, *args: Any) -> list[asyncpg.Record]:
+        """Run a statement in a service's database, as the superuser."""
+        conn = await asyncpg.connect(self.stack.admin_database_url(f"regulars_{service.replace('-', '_')}"))
+        try:
+            return await conn.fetch(statement, *args)
+        finally:
+            await conn.close()
+
+    async def snapshot(self, *services: str) -> dict[str, str]:
+        """A digest of every business table of these services, of all without a name."""
+        found = {}
+        for service in services or SERVICES:
+            tables = await self.sql(service, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            for table in {row["tablename"] for row in tables} - MACHINERY:
+                rows = await self.sql(
+                    service,
+                    f"SELECT md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) FROM \"{table}\" t",
+                )
+                found[f"{service}.{table}"] = rows[0][0]
+        return found
+
+    async def restless(self, *services: str) -> list[str]:
+        """What still moves: rows to publish, records to handle, questions to answer."""
+        moving = []
+        for service in services or SERVICES:
+            (row,) = await self.sql(
+                service,
+                "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM ask) AS ask, (SELECT count(*) FROM parked) AS parked",
+            )
+            moving += [f"{service} has {count} rows in {name}" for name, count in row.items() if count]
+        behind = await self.behind()
+        return moving + [f"{group} is {count} behind" for group, count in behind.items() if count]
+
+    async def behind(self) -> dict[str, int]:
+        """How many records each consumer group has not committed."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.kafka_bootstrap)
+        await admin.start()
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka_bootstrap)
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets(partitions())
+            behind = {}
+            for service in CONSUMERS:
+                for group in (service, f"{service}.ask"):
+                    committed = await admin.list_consumer_group_offsets(group)
+                    behind[group] = sum(ends[place] - at.offset for place, at in committed.items() if place in ends)
+            return behind
+        finally:
+            await consumer.stop()
+            await admin.close()
+
+    async def settle(self, seconds: float = 60) -> None:
+        """Wait until nothing moves any more."""
+        await until(self.restless, lambda moving: not moving, seconds)
+
+    async def verify(self) -> None:
+        """Every service's books are clean."""
+        for service in CONSUMERS:
+            environment = {**os.environ, **self.stack.environment(service)}
+            done = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                service.replace("-", "_"),
+                "verify",
+                env=environment,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await done.communicate()
+            assert done.returncode == 0, said.decode()
+
+    async def affiliate_with(self, *, orders: int = 1, price: int = 1_000_000) -> tuple[str, float]:
+        """A customer with commission to convert: their id and how much, a tenth of what the orders cost."""
+        tag = secrets.token_hex(5)
+        sku = await self.shop.add_product(f"sku-{price}", "A thing", price)
+        made = await self.shop.add_customer(f"aff-{tag}@example.com", "Ada")
+        await self.shop.enrol(made["id"], f"code-{tag}")
+        for _ in range(orders):
+            await self.buy(sku, code=f"code-{tag}")
+        available = orders * price / 10
+        await until(lambda: self.shop.affiliate(made["id"]), lambda it: it["balances"]["available"] == available)
+        return made["id"], available
+
+    async def buy(self, sku: str, *, code: str | None = None, email: str | None = None) -> Any:
+        """A completed order of a visitor."""
+        cart = await self.shop.open_cart(sku, 1, code)
+        await self.shop.give_contact(cart["id"], email or f"buyer-{secrets.token_hex(5)}@example.com", "Bo")
+        checked = await self.shop.check_out(cart)
+        order = await until(
+            lambda: self.shop.order(checked.data["order_id"]), lambda it: it["status"] == "AWAITING_PAYMENT"
+        )
+        await self.shop.pay(order["order_id"])
+        return await until(lambda: self.shop.order(order["order_id"]), lambda it: it["status"] == "COMPLETED")
+
+    def other_store(self, currency: str = "EUR") -> Shopping:
+        """Another merchant's store, with keys of its own."""
+        slug = f"store-{secrets.token_hex(4)}"
+        command = [
+            sys.executable,
+            "-m",
+            "gateway",
+            "create-store",
+            "--slug",
+            slug,
+            "--currency",
+            currency,
+            "--url",
+            "http://shop.example",
+        ]
+        environment = {**os.environ, **self.stack.environment("gateway")}
+        printed = json.loads(
+            subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        )
+        return Shopping(self.session, self.stack.gateway_url, printed["api_key"], printed["publishable_key"])
+
+
+def partitions() -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number) for topic in topics.ALL for number in range(topic.partitions)]
+
+
+@pytest.fixture(scope="session")
+async def world(stack):
+    """The stack, everything up, and a shop at its gateway."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield World(stack, session, Shopping.of(session, stack))
