@@ -230,3 +230,21 @@ def at_another_time():
     return mint
 
 
+@pytest.fixture
+def planted():
+    """`with planted(fault):` what a check does under a fault (a function of a MonkeyPatch): it must then fail.
+
+    A check that cannot fail is a defect, so each is run without a fault and with it.
+    """
+
+    @contextlib.contextmanager
+    def plant(fault):
+        if fault is None:
+            yield
+            return
+        with pytest.MonkeyPatch.context() as patch:
+            fault(patch)
+            with pytest.raises((AssertionError, TimeoutError)):
+                yield
+
+    return plant
