@@ -4,7 +4,7 @@ _NOUNS = ("affiliates", "carts", "catalog", "customers", "fraud", "orders", "sub
 
 EVERY = (*(f"{noun}.{verb}" for noun in _NOUNS for verb in ("read", "write")), "invoices.read", "webhooks.write")
 
-# Held by publishable keys, which the gateway lets to /storefront/v1 only.
-STOREFRONT = ("carts.read", "carts.write", "catalog.read", "orders.read", "orders.write")
+# Held by publishable keys, which open /storefront/v1 only; what they may do there needs no scope.
+STOREFRONT = ("catalog.read",)
 
 INTERNAL = "internal"
