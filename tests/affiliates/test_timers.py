@@ -1,0 +1,64 @@
+"""What waits becomes available when its time has come, by business time."""
+
+import asyncio
+
+from affiliates import timers
+from chassis.timers import one_slice
+
+MATURE, FORGET = timers.ALL
+
+
+async def waiting(shop, orders=1):
+    await shop.program(waiting_days=14)
+    customer = await shop.enrol()
+    await shop.complete(*(shop.new_order() for _ in range(orders)))
+    return customer
+
+
+async def test_a_commission_waits_and_then_is_available(shop, later):
+    customer = await waiting(shop)
+    await one_slice(shop.worker, MATURE)
+    assert {k: v for k, v in (await shop.buckets(customer)).items() if v} == {"pending": 10}
+    assert (await shop.convert(customer, 1)).code == "insufficient_balance"
+    later(days=14.1)
+    assert await one_slice(shop.worker, MATURE) == 1
+    assert {k: v for k, v in (await shop.buckets(customer)).items() if v} == {"available": 10}
+    assert (await shop.summary(customer))["commissions"][0]["status"] == "payable"
+    assert await one_slice(shop.worker, MATURE) == 0
+
+
+async def test_a_commission_that_owes_nothing_matures_too(shop, later):
+    await shop.program(waiting_days=14)
+    await shop.enrol()
+    await shop.order(base=5)
+    later(days=14.1)
+    assert [await one_slice(shop.worker, MATURE) for _ in range(2)] == [1, 0]
+
+
+async def test_an_affiliate_at_work_is_left_for_the_next_beat(shop, later):
+    customer = await waiting(shop)
+    later(days=14.1)
+    async with shop.worker.transaction() as conn:
+        await conn.row("SELECT 1 FROM affiliate WHERE customer_id = $1 FOR UPDATE", customer)
+        assert await asyncio.wait_for(one_slice(shop.worker, MATURE), 2) == 0
+    assert await one_slice(shop.worker, MATURE) == 1
+
+
+async def test_a_version_that_comes_while_waiting_changes_what_matures(shop, later):
+    customer = await shop.enrol()
+    await shop.program(waiting_days=14)
+    order = await shop.order()
+    await shop.complete(order.model_copy(update={"version": 2, "base_remaining_minor": 3_000}))
+    later(days=14.1)
+    await one_slice(shop.worker, MATURE)
+    await shop.complete(order.model_copy(update={"version": 3, "base_remaining_minor": 4_000}))
+    assert {k: v for k, v in (await shop.buckets(customer)).items() if v} == {"available": 4}
+
+
+async def test_old_batches_of_clicks_are_forgotten(shop, later):
+    await shop.client.post("/internal/v1/clicks", {"batch_id": "b1", "clicks": []})
+    await one_slice(shop.worker, FORGET)
+    assert len(await shop.rows("SELECT 1 FROM click_batch WHERE store_id = $1", shop.store_id)) == 1
+    later(days=15)
+    await one_slice(shop.worker, FORGET)
+    assert await shop.rows("SELECT 1 FROM click_batch WHERE store_id = $1", shop.store_id) == []
