@@ -52,7 +52,7 @@ def with_secrets(state: State) -> State:
 def signing_key(path: Path) -> tuple[str, str]:
     """The gateway's Ed25519 key as a private JWK and a public JWKS, both JSON text; made on first use, kept 0600."""
     if not path.exists():
-        private = OKPKey.generate_key("Ed25519", {"kid": secrets.token_hex(8), "use": "sig", "alg": "EdDSA"})
+        private = OKPKey.generate_key("Ed25519", {"kid": secrets.token_hex(8), "use": "sig", "alg": "Ed25519"})
         replace(path, json.dumps(private.as_dict(private=True), separators=(",", ":")))
     text = path.read_text()
     public = OKPKey.import_key(json.loads(text)).as_dict(private=False)
