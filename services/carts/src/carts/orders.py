@@ -85,7 +85,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order and all that is known of it. ``paid_minor`` is what the provider took."""
+    """An order and all that is known of it. ``paid_minor`` is what the provider took; ``answered``: who checked out was told."""
 
     store_id: str
     order_id: str
@@ -110,6 +110,7 @@ class Order:
     client_ip: str | None = None
     screening: Screening = Screening.NEEDED
     credit: Credit = Credit.NONE
+    answered: bool = False
     first_completed_at: datetime | None = None
     invoice_number: int | None = None
 
@@ -202,7 +203,8 @@ def advance(order: Order, now: datetime) -> Decisions:
     for rule in (_refuse, _screen, _hold, _review, _accept, _capture, _complete):
         after, todo = rule(after, now)
         steps += [Step(do, after) for do in todo]
-    if after.settled and not order.settled:
+    if after.settled and not after.answered:
+        after = replace(after, answered=True)
         steps.append(Step(Do.ANSWER, after))
     return Decisions(after, tuple(steps))
 

@@ -72,7 +72,7 @@ async def order_of(conn: Conn, store_id: str, order_id: str) -> Order | None:
         """
         SELECT o.store_id, o.order_id, o.cart_id, o.number, o.status, o.refusal, o.version, o.currency, o.gross_minor,
                o.asked_credit_minor, o.paid_minor, o.customer_id, o.affiliate_code, o.gateway, o.client_ip, o.screening_id,
-               o.screening, o.hold_id, o.credit, o.placed_at, o.first_completed_at,
+               o.screening, o.hold_id, o.credit, o.answered, o.placed_at, o.first_completed_at,
                i.invoice_id, i.number AS invoice_number, c.email
         FROM "order" o
         JOIN invoice i USING (store_id, order_id)
@@ -123,7 +123,7 @@ async def save_order(conn: Conn, order: Order) -> None:
     await conn.execute(
         """
         UPDATE "order" SET status = $3, refusal = $4, version = $5, paid_minor = $6, customer_id = $7,
-               gateway = $8, screening = $9, credit = $10, first_completed_at = $11
+               gateway = $8, screening = $9, credit = $10, answered = $11, first_completed_at = $12
         WHERE store_id = $1 AND order_id = $2
         """,
         order.store_id,
@@ -136,6 +136,7 @@ async def save_order(conn: Conn, order: Order) -> None:
         order.gateway,
         order.screening,
         order.credit,
+        order.answered,
         order.first_completed_at,
     )
 

@@ -4,8 +4,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from carts import orders, progress, sandbox, store_orders, store_payments
 from carts.api.fields import PaymentSessionPath

@@ -66,6 +66,7 @@ CREATE TABLE "order" (
     screening text NOT NULL,
     hold_id text NOT NULL,
     credit text NOT NULL,
+    answered boolean NOT NULL DEFAULT false,
     placed_at timestamptz NOT NULL,
     first_completed_at timestamptz,
     PRIMARY KEY (store_id, order_id),
