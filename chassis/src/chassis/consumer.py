@@ -87,7 +87,7 @@ class Consumer:
             self._bootstrap,
             client_id=self._service,
             graceful_timeout=_GRACE,
-            allow_auto_create_topics=False,
+            consumer_only=True,
             logger=None,  # it would log exceptions with the values in them
         )
         self._subscribers = [
@@ -97,6 +97,8 @@ class Consumer:
                 batch=True,
                 max_records=BATCH,
                 batch_timeout_ms=10,
+                session_timeout_ms=6000,  # the broker's least: so long a killed process keeps its partitions
+                heartbeat_interval_ms=2000,
                 auto_offset_reset="earliest",
                 ack_policy=AckPolicy.NACK_ON_ERROR,
                 decoder=_raw_records,

@@ -46,6 +46,7 @@ _SESSION = {
 }
 
 Rows = Sequence[asyncpg.Record]
+Outcome = tuple[list[int], dict[int, str]]  # acked, and refused for ever with the reason; by seq
 
 
 class Relay:
@@ -101,11 +102,13 @@ class Relay:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), _POLL)
                     continue
-                refused = await self._publish(producer, rows)
-                await delete.fetch([row["seq"] for row in rows if row["seq"] not in refused])
-                self._one_by_one = False
+                acked, refused = await self._publish(producer, rows)
+                await delete.fetch(acked)
                 if refused:
                     await _set_aside(conn, refused)
+                if self._one_by_one:  # done with, and the producer may have a gap in its sequence
+                    self._one_by_one = False
+                    return
 
     @contextlib.asynccontextmanager
     async def _producer(self) -> Any:
@@ -119,8 +122,8 @@ class Relay:
             max_batch_size=131_072,
             max_request_size=_LARGEST,
         )
-        await producer.start()
         try:
+            await producer.start()
             yield producer
         finally:
             # stop() would first send what is left, perhaps behind a gap, or wait for a broker that is away
@@ -128,32 +131,34 @@ class Relay:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(producer.stop(), 5)
 
-    async def _publish(self, producer: AIOKafkaProducer, rows: Rows) -> dict[int, str]:
-        """Send rows in order. The ones the broker will never take, with the reason; raises if any other is not acked."""
+    async def _publish(self, producer: AIOKafkaProducer, rows: Rows) -> Outcome:
+        """Send rows in order. Raises what keeps any of them from being acked, unless it is never to be sent."""
         if self._one_by_one:
             return await self._publish_singly(producer, rows)
         refused: dict[int, str] = {}
-        acks = []
+        acks = {}
         for row in rows:
             try:
-                acks.append(await self._send(producer, row))
-            except _NEVER as error:
+                acks[row["seq"]] = await self._send(producer, row)
+            except _NEVER as error:  # ours, before it was sent: no gap
                 refused[row["seq"]] = type(error).__name__
-        results = await asyncio.wait_for(asyncio.gather(*acks, return_exceptions=True), _ACKS)
+        results = await asyncio.wait_for(asyncio.gather(*acks.values(), return_exceptions=True), _ACKS)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             self._one_by_one = any(isinstance(failure, _NEVER) for failure in failures)
             raise failures[0]
-        return refused
+        return list(acks), refused
 
-    async def _publish_singly(self, producer: AIOKafkaProducer, rows: Rows) -> dict[int, str]:
-        refused: dict[int, str] = {}
+    async def _publish_singly(self, producer: AIOKafkaProducer, rows: Rows) -> Outcome:
+        """Send rows up to the first that is refused: behind it this producer has a gap that the broker notices."""
+        acked: list[int] = []
         for row in rows:
             try:
                 await asyncio.wait_for(await self._send(producer, row), _ACKS)
             except _NEVER as error:
-                refused[row["seq"]] = type(error).__name__
-        return refused
+                return acked, {row["seq"]: type(error).__name__}
+            acked.append(row["seq"])
+        return acked, {}
 
     async def _send(self, producer: AIOKafkaProducer, row: asyncpg.Record) -> asyncio.Future[Any]:
         ack: asyncio.Future[Any] = await producer.send(

@@ -49,8 +49,8 @@ async def to_beginning(bootstrap: str, router: Router, inbox: Inbox, database: D
 async def _reader(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of no group: it commits nothing."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
-    await reader.start()
     try:
+        await reader.start()
         yield reader
     finally:
         await reader.stop()

@@ -46,6 +46,7 @@ class World:
     """What a test of messaging has at hand. ``service`` names consumer groups; the database is a clone of the wallet's."""
 
     url: str
+    api: db.Database
     admin: asyncpg.Connection
     database: db.Database
     bootstrap: str
@@ -122,6 +123,18 @@ class World:
             assert time.monotonic() < deadline, f"{sql}: {last!r}, not {equals!r}"
             await asyncio.sleep(0.02)
 
+    async def joined(self, consumer: Consumer, seconds: float = 20) -> None:
+        """Wait until the broker counts us in; a member that was killed stays in the group for 6 s."""
+        async with asyncio.timeout(seconds):
+            while consumer.reasons():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def caught_up(self, consumer: Consumer, seconds: float = 10) -> None:
+        """Wait until the broker has nothing more for us."""
+        async with asyncio.timeout(seconds):
+            while await consumer.lag():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def count(self, table: str) -> int:
         return await self.admin.fetchval(f"SELECT count(*) FROM {table}")
 
@@ -176,8 +189,10 @@ async def new_world(clone, kafka_bootstrap, producer) -> AsyncIterator[Callable[
             await admin.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO wallet_worker")
             database = await db.Database.open(made.worker_url, size=4, name="test")
             stack.push_async_callback(database.close)
+            api = await db.Database.open(made.api_url, size=4, name="test")
+            stack.push_async_callback(api.close)
             name = service or f"messaging-{next(numbers)}"
-            return World(made.worker_url, admin, database, kafka_bootstrap, producer, name)
+            return World(made.worker_url, api, admin, database, kafka_bootstrap, producer, name)
 
         yield make
 

@@ -1,6 +1,5 @@
 """What becomes of an event: done once, given up, skipped, or tried again."""
 
-import asyncio
 import json
 import random
 
@@ -42,11 +41,8 @@ def a_type_at_a_time(patch) -> None:
 
 def nothing_is_ephemeral(patch) -> None:
     patch.setattr(Received, "ephemeral", False)
-    patch.setattr(received, "_unreadable", keeping(received._unreadable))
-
-
-def keeping(unreadable):
-    return lambda record, headers, error, keep: unreadable(record, headers, error, keep=True)
+    unreadable = received._unreadable
+    patch.setattr(received, "_unreadable", lambda *about, **_: unreadable(*about, keep=True))
 
 
 @pytest.fixture
@@ -98,8 +94,7 @@ async def test_each_event_delivered_three_times_changes_nothing_more(world, coun
     with planted(fault):
         async with world.consuming(counting(contract)) as consumer:
             await world.until("SELECT times >= 200 FROM tally")
-            while await consumer.lag():
-                await asyncio.sleep(0.05)
+            await world.caught_up(consumer)
         assert await world.admin.fetchval("SELECT times FROM tally") == 200
         assert await world.count("dead_letter") == 0
 
