@@ -76,6 +76,7 @@ class Shop:
     client: object
     store_id: str
     told: list = field(default_factory=list)
+    expected: list = field(default_factory=list)  # faults that a test planted
 
     @property
     def worker(self):
@@ -188,7 +189,7 @@ async def shop(client):
     )
     await shop.hear(stores.on_store_created, [event])
     yield shop
-    assert await shop.faults() == []
+    assert await shop.faults() == shop.expected
 
 
 @pytest.fixture

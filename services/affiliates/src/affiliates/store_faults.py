@@ -7,7 +7,13 @@ _SHOWN = 100
 
 async def faults(conn: Conn) -> list[str]:
     """What is wrong with the affiliates' money, a sentence each, up to a hundred of a kind. Reads every store."""
-    return [*await _sums(conn), *await _commissions(conn), *await _claims(conn), *await _links(conn)]
+    return [
+        *await _sums(conn),
+        *await _takings(conn),
+        *await _commissions(conn),
+        *await _claims(conn),
+        *await _links(conn),
+    ]
 
 
 async def _sums(conn: Conn) -> list[str]:
@@ -42,6 +48,25 @@ async def _sums(conn: Conn) -> list[str]:
         FROM affiliate a LEFT JOIN earned e USING (store_id, affiliate_id)
         WHERE a.pending_minor + a.settled_minor + a.requested_minor + a.converted_minor + a.paid_minor
               <> coalesce(e.minor, 0)
+        LIMIT $1
+        """,
+        _SHOWN,
+    )
+    return [row["sentence"] for row in rows]
+
+
+async def _takings(conn: Conn) -> list[str]:
+    """No claim took more than was available when it did."""
+    rows = await conn.rows(
+        """
+        SELECT format('%s of %s took %s, which left %s', claim_id, store_id, amount_minor, left_minor) AS sentence
+        FROM (
+            SELECT store_id, affiliate_id, seq, kind, claim_id, amount_minor,
+                   sum(CASE 'settled' WHEN target THEN amount_minor WHEN source THEN -amount_minor ELSE 0 END)
+                       OVER (PARTITION BY store_id, affiliate_id ORDER BY seq) AS left_minor
+            FROM journal
+        ) AS line
+        WHERE kind = 'reserved' AND left_minor < 0
         LIMIT $1
         """,
         _SHOWN,
