@@ -1,0 +1,126 @@
+"""Store-credit postings over HTTP, straight to the wallet, beside pgbench that writes the same one by one."""
+
+import asyncio
+import os
+import secrets
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+import psutil
+
+from chassis.tokens import Caller, Signer
+from regulars import load, waiting
+from regulars.bench_pgbench import CLIENTS, CUSTOMERS, Pgbench
+from regulars.load import Load, Plan
+from regulars.ports import SERVICES
+from regulars.shopping import Shopping
+from regulars.stack import Stack
+from regulars.trouble import Trouble
+
+Samples = dict[str, float]
+
+_AT_ONCE = 16
+_QUIET = 60.0  # seconds that the services get to read what a measurement has left them
+
+
+@dataclass(frozen=True)
+class Postings:
+    """What the measurement works on: the wallet of a running stack, and 1,000 customers it knows."""
+
+    stack: Stack
+    customers: Sequence[str]
+
+    @classmethod
+    def prepare(cls, stack: Stack) -> "Postings":
+        """Make the customers as a merchant does, and wait until the wallet knows them."""
+        postings = cls(stack, waiting.run(_make_customers(stack)))
+        settle(stack)
+        postings.load(postings.customers, 1.0)
+        return postings
+
+    def measure(self, pgbench: Pgbench, seconds: float) -> Samples:
+        """One round: each figure and its floor one after the other, so that both meet the same machine."""
+        samples: Samples = {}
+        for name, customers in (("many", self.customers), ("hot", self.customers[:1])):
+            settle(self.stack)
+            samples |= self._wallet(name, customers, seconds)
+            settle(self.stack)
+            floor = pgbench.postings(len(customers), seconds)
+            samples |= {f"pgbench_{name}_rate": floor.per_second, f"pgbench_{name}_mean": floor.mean_ms}
+        return samples
+
+    def load(self, customers: Sequence[str], seconds: float) -> Load:
+        """Post 1 to random ones of the customers from 64 clients."""
+        plan = Plan(
+            url=self.stack.url("wallet"),
+            paths=[f"/dev/v1/customers/{customer}/wallet/adjustments" for customer in customers],
+            token=token(self.stack, "wallet"),
+            clients=CLIENTS,
+            seconds=seconds,
+            status=201,
+            body='{"amount":1}',
+        )
+        return load.run(plan)
+
+    def _wallet(self, name: str, customers: Sequence[str], seconds: float) -> Samples:
+        spent, began = cpu_seconds(self.stack, "wallet"), time.perf_counter()
+        result = self.load(customers, seconds)
+        spent, lasted = cpu_seconds(self.stack, "wallet") - spent, time.perf_counter() - began
+        # the warm-up's requests cost too: what was spent is set against the time it was spent in
+        return {
+            f"wallet_{name}_rate": result.per_second,
+            f"wallet_{name}_p50": result.p50_ms,
+            f"wallet_{name}_p99": result.p99_ms,
+            f"wallet_{name}_cpu_us": spent / lasted / result.per_second * 1e6,
+            f"wallet_{name}_load": os.getloadavg()[0],
+        }
+
+
+def token(stack: Stack, service: str) -> str:
+    """The gateway's word for the merchant of the demo store; good for a minute."""
+    caller = Caller(stack.store_id, "merchant", "bench", frozenset({"wallet.write"}))
+    return Signer(stack.environment("gateway")["REGULARS_TOKEN_PRIVATE_JWK"]).sign(caller, service)
+
+
+def cpu_seconds(stack: Stack, program: str) -> float:
+    """What a program has used of the processors so far, its children included."""
+    process = psutil.Process(stack.pid(program))
+    return sum(one.cpu_times().user + one.cpu_times().system for one in (process, *process.children(recursive=True)))
+
+
+def settle(stack: Stack) -> None:
+    """Wait until every event is published and read, so that no measurement pays for the one before it.
+
+    Raises:
+        Trouble: they are not done in time.
+    """
+    deadline = time.monotonic() + _QUIET
+    while busy := [name for name in SERVICES if name in stack.pids() and not _is_quiet(stack.url(name))]:
+        if time.monotonic() > deadline:
+            raise Trouble(f"{', '.join(busy)} did not work off its events within {_QUIET:.0f} s.")
+        time.sleep(0.1)
+
+
+def _is_quiet(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:  # noqa: S310 - our own http URL
+        lines = [line.rpartition(" ") for line in reply.read().decode().splitlines() if not line.startswith("#")]
+    waits = ("regulars_consumer_lag", "regulars_outbox_oldest_seconds")
+    return all(float(value) == 0 for name, _, value in lines if name.startswith(waits))
+
+
+async def _make_customers(stack: Stack) -> list[str]:
+    tag, made = secrets.token_hex(4), list[str]()
+    numbers = iter(range(CUSTOMERS))
+
+    async def make_some(shop: Shopping) -> None:
+        for number in numbers:
+            made.append((await shop.add_customer(f"bench-{tag}-{number}@example.com", f"Bench {number}"))["id"])
+
+    async with aiohttp.ClientSession() as session:
+        makers = [partial(make_some, Shopping.of(session, stack)) for _ in range(_AT_ONCE)]
+        await asyncio.gather(*(maker() for maker in makers))
+    return made
