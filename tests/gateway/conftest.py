@@ -61,37 +61,37 @@ class Origin:
             return
         self.seen.append(seen)
         do = parse_qs(seen.query).get("do", ["answer"])[0]
-        await getattr(self, f"_{do}")(send, seen)
+        await getattr(self, f"_{do}")(send)
 
-    async def _answer(self, send, seen):
+    async def _answer(self, send):
         await _answer(send, self.status, [(b"content-type", b"application/json")], b'{"data": {}}')
 
-    async def _redirect(self, send, seen):
+    async def _redirect(self, send):
         await _answer(send, 303, [(b"location", b"/sandbox/elsewhere")], b"")
 
-    async def _accept(self, send, seen):
+    async def _accept(self, send):
         await _answer(send, 202, [(b"location", b"/dev/v1/orders/x")], b"{}")
 
-    async def _internals(self, send, seen):
+    async def _internals(self, send):
         names = (b"x-regulars-secret", b"keep-alive", b"x-request-id", b"x-other")
         await _answer(
             send, 200, [*((name, b"of the service") for name in names), (b"cache-control", b"max-age=5")], b"{}"
         )
 
-    async def _slow(self, send, seen):
+    async def _slow(self, send):
         await asyncio.sleep(3)
         await _answer(send, 200, [], b"late")
 
-    async def _cut(self, send, seen):
+    async def _cut(self, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
-    async def _cut_stream(self, send, seen):
+    async def _cut_stream(self, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         await asyncio.sleep(0.1)
 
-    async def _stream(self, send, seen):
+    async def _stream(self, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for part in range(20):
             await send({"type": "http.response.body", "body": bytes([part]) * 50_000, "more_body": True})
@@ -232,3 +232,13 @@ async def world(clone) -> AsyncIterator[World]:
         made.secret = await made.new_key(made.store_id)
         made.publishable = await made.new_key(made.store_id, "publishable")
         yield made
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return _free_port()
+
+
+@pytest.fixture
+def origin_on():
+    return lambda port: listening(Origin(port))

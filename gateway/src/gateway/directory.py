@@ -1,6 +1,6 @@
 """The stores, held in memory and read again every second, so that a redirect never waits for a database.
 
-Only a slug or host that nobody has is worth a question: it waits for one shared reading, at most five of them a second.
+Only a slug or host that nobody has waits: for the next reading, shared, and at most five of them a second.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from gateway.store import Store
 log = structlog.get_logger()
 
 _READ_EVERY = 1.0
-_FRESH = 0.2
+_READ_AT_MOST_EVERY = 0.2
 _READ_WITHIN = 2.0
 
 
@@ -29,12 +29,12 @@ class Directory:
         self._by_slug: dict[str, Store] = {}
         self._by_host: dict[str, Store] = {}
         self._read_at = float("-inf")
-        self._reading: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
 
     async def by_slug(self, slug: str) -> Store:
         """The store of a slug. Raises ``NotFound``, and ``Unavailable`` if that cannot be told."""
         if slug not in self._by_slug:
-            await self._read_if_stale()
+            await self._read_again()
         found = self._by_slug.get(slug)
         if found is None:
             raise NotFound("there is no such store")
@@ -45,7 +45,7 @@ class Directory:
         name = host.partition(":")[0].lower()
         if name not in self._by_host:
             if len(self._by_slug) != 1:
-                await self._read_if_stale()
+                await self._read_again()
             if len(self._by_slug) == 1:
                 return next(iter(self._by_slug.values()))
         found = self._by_host.get(name)
@@ -57,29 +57,28 @@ class Directory:
         """Read the stores again every second; for ever."""
         while True:
             try:
-                await self.read()
+                await self._read()
             except DATABASE_AWAY as error:
                 log.warning("stores_not_read", error=type(error).__name__)
             await asyncio.sleep(_READ_EVERY)
 
-    async def _read_if_stale(self) -> None:
-        if time.monotonic() - self._read_at < _FRESH:
-            return
+    async def _read_again(self) -> None:
+        """Wait for a reading that has not begun yet, so that it sees all that is there now."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read_soon())
         try:
-            await self.read()
+            await asyncio.shield(self._next)
         except DATABASE_AWAY as error:
             raise Unavailable from error
 
-    async def read(self) -> None:
-        """Read all stores; callers at the same time share one reading. Raises what a database raises."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        await asyncio.shield(self._reading)
+    async def _read_soon(self) -> None:
+        await asyncio.sleep(self._read_at + _READ_AT_MOST_EVERY - time.monotonic())
+        self._next = None
+        await self._read()
 
     async def _read(self) -> None:
-        began_at = time.monotonic()
+        self._read_at = time.monotonic()
         async with asyncio.timeout(_READ_WITHIN), self._database.transaction() as conn:
             stores = await store.every_store(conn)
         self._by_slug = {each.slug: each for each in stores}
         self._by_host = {each.host: each for each in stores if each.host is not None}
-        self._read_at = began_at

@@ -1,6 +1,7 @@
 """A request as it arrives, and its body: bounded in size and time."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,10 @@ from gateway import headers, routes
 from gateway.headers import Raw
 from gateway.refusals import TooSlow
 
+# What is too large is read all the same, up to this and thrown away: a client that is still sending when the
+# connection ends sees a reset and not our answer.
+_READ_TO_REFUSE = 16_000_000
+_LONGEST_LENGTH = 18
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -57,20 +62,35 @@ def ends_connection(scope: Scope) -> bool:
 
 async def body_of(scope: Scope, receive: Receive, *, most: int, seconds: float) -> bytes:
     """The whole body. Raises ``TooLarge``, ``TooSlow``, and ``Gone`` when the caller hangs up."""
-    declared = headers.one(scope["headers"], b"content-length")
-    if len(declared) > len(str(most)) or (declared.isdecimal() and int(declared) > most):
+    refused = _too_large(headers.one(scope["headers"], b"content-length"), most)
+    if refused and headers.one(scope["headers"], b"expect"):
         raise TooLarge(f"a body may have {most} bytes")
-    body = bytearray()
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                body += message.get("body", b"")
-                if len(body) > most:
-                    raise TooLarge(f"a body may have {most} bytes")
-                if not message.get("more_body", False):
-                    return bytes(body)
+            async for part in _parts(receive):
+                size += len(part)
+                refused = refused or size > most
+                if not refused:
+                    body += part
+                elif size > _READ_TO_REFUSE:
+                    break
     except TimeoutError as error:
         raise TooSlow(f"a body must arrive within {seconds:g} s") from error
+    if refused:
+        raise TooLarge(f"a body may have {most} bytes")
+    return bytes(body)
+
+
+def _too_large(declared: str, most: int) -> bool:
+    return len(declared) > _LONGEST_LENGTH or (declared.isdecimal() and int(declared) > most)
+
+
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return

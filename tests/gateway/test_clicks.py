@@ -1,0 +1,170 @@
+"""Batches of clicks: none twice, none for ever, none waited for."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway import clicks
+from gateway.clicks import Click, Clicks
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def click(code="a"):
+    return Click(code, "visitor", bot=False, at=AT)
+
+
+class Affiliates:
+    """Answers with what it is told, then with 200."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+        self.got: list[tuple[str, bytes]] = []
+
+    async def __call__(self, store_id: str, body: bytes) -> int:
+        self.got.append((store_id, body))
+        return self.answers.pop(0) if self.answers else 200
+
+    def clicks(self) -> int:
+        return sum(len(json.loads(body)["clicks"]) for _, body in self.got)
+
+
+async def handed_over(taken: Clicks, *, but: int = 0) -> None:
+    async with asyncio.timeout(5):
+        while taken.held > but:  # noqa: ASYNC110  (it tells nobody)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("answer", [0, 500, 503, 401, 403, 404, 429])
+async def test_a_batch_goes_again_with_the_same_id_until_it_is_answered(answer):
+    affiliates = Affiliates(answer, answer)
+    taken = Clicks(affiliates)
+    taken.add("store", click())
+    await handed_over(taken)
+    assert len(affiliates.got) == 3
+    assert len(set(affiliates.got)) == 1
+
+
+@pytest.mark.parametrize("answer", [400, 409, 413, 422, 302])
+async def test_a_batch_that_is_refused_is_counted_and_not_sent_again(answer):
+    before = clicks.LOST.labels("refused")._value.get()
+    affiliates = Affiliates(answer)
+    taken = Clicks(affiliates)
+    taken.add("store", click())
+    await handed_over(taken)
+    assert len(affiliates.got) == 1
+    assert clicks.LOST.labels("refused")._value.get() - before == 1
+
+
+async def test_clicks_gather_for_a_moment_into_one_batch_for_each_store():
+    affiliates = Affiliates()
+    taken, began = Clicks(affiliates), time.monotonic()
+    for number in range(300):
+        taken.add(f"store {number % 2}", click())
+    await handed_over(taken)
+    assert 0.15 < time.monotonic() - began < 1
+    assert sorted((store_id, len(json.loads(body)["clicks"])) for store_id, body in affiliates.got) == [
+        ("store 0", 150),
+        ("store 1", 150),
+    ]
+
+
+async def test_a_full_batch_does_not_wait():
+    affiliates = Affiliates()
+    taken, began = Clicks(affiliates), time.monotonic()
+    for _ in range(1000):
+        taken.add("store", click())
+    await handed_over(taken)
+    assert time.monotonic() - began < 0.15
+    assert [len(json.loads(body)["clicks"]) for _, body in affiliates.got] == [500, 500]
+
+
+async def test_an_outage_makes_large_batches_and_loses_only_what_does_not_fit():
+    before = clicks.LOST.labels("overflow")._value.get()
+    affiliates = Affiliates(*[503] * 3)
+    taken = Clicks(affiliates, most=700)
+    taken.add("store", click("first"))
+    await asyncio.sleep(0.3)
+    for _ in range(1000):
+        taken.add("store", click())
+    assert taken.held == 700
+    assert clicks.LOST.labels("overflow")._value.get() - before == 301
+    await handed_over(taken)
+    sizes = [len(json.loads(body)["clicks"]) for _, body in affiliates.got]
+    assert sizes == [1, 1, 1, 1, 500, 199]
+
+
+async def test_one_stores_trouble_is_not_anothers():
+    class Partly(Affiliates):
+        async def __call__(self, store_id, body):
+            await super().__call__(store_id, body)
+            return 503 if store_id == "troubled" else 200
+
+    affiliates = Partly()
+    taken = Clicks(affiliates)
+    taken.add("troubled", click())
+    for _ in range(3):
+        taken.add("well", click())
+        await handed_over(taken, but=1)
+    assert len([1 for store_id, _ in affiliates.got if store_id == "well"]) == 3
+    await taken.close()
+
+
+async def test_closing_hands_over_what_is_held():
+    affiliates = Affiliates()
+    taken, began = Clicks(affiliates), time.monotonic()
+    taken.add("store", click())
+    await asyncio.sleep(0)
+    await taken.close()
+    assert (affiliates.clicks(), taken.held) == (1, 0)
+    assert time.monotonic() - began < 0.15
+
+
+async def test_closing_gives_up_and_counts_while_affiliates_is_away(monkeypatch):
+    monkeypatch.setattr(clicks, "_LAST_CHANCE", 0.3)
+    before = clicks.LOST.labels("shutdown")._value.get()
+    affiliates = Affiliates(*[503] * 100)
+    taken = Clicks(affiliates)
+    taken.add("store", click())
+    await taken.close()
+    assert clicks.LOST.labels("shutdown")._value.get() - before == 1
+    assert len(affiliates.got) < 5
+
+
+def test_a_visitor_is_another_every_day_in_every_store_under_every_pepper():
+    tomorrow = datetime(2026, 5, 2, tzinfo=UTC)
+    told = [
+        ("pepper", "store", "192.0.2.1", "browser", AT),
+        ("pepper", "store", "192.0.2.1", "browser", tomorrow),
+        ("pepper", "other", "192.0.2.1", "browser", AT),
+        ("pepper", "store", "192.0.2.2", "browser", AT),
+        ("pepper", "store", "192.0.2.1", "other", AT),
+        ("other", "store", "192.0.2.1", "browser", AT),
+    ]
+    assert len({clicks.visitor(*each) for each in told}) == len(told)
+    assert clicks.visitor(*told[0]) == clicks.visitor(*told[0])
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "bot"),
+    [
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+            False,
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+            False,
+        ),
+        ("Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)", True),
+        ("facebookexternalhit/1.1", True),
+        ("WhatsApp/2.23", True),
+        ("curl/8.1", True),
+        ("", True),
+    ],
+)
+def test_a_machine_that_says_so_is_a_bot(user_agent, bot):
+    assert clicks.is_bot(user_agent) is bot

@@ -1,0 +1,185 @@
+"""``/r/``: to the store and nowhere else, at once, and each click handed over once."""
+
+import asyncio
+import json
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from chassis.problems import NotFound, Unavailable
+from gateway import store
+from gateway.directory import Directory
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+async def follow(world, path, **headers):
+    return await world.call("GET", path, key=None, **({"user_agent": BROWSER} | headers))
+
+
+async def handed_over(world, clicks: int, *codes: str) -> list[dict]:
+    """The clicks on these codes, once affiliates got so many."""
+    async with asyncio.timeout(5):
+        while True:
+            got = [click for seen in world.affiliates.seen for click in json.loads(seen.body)["clicks"]]
+            if len(found := [click for click in got if click["code"] in codes]) >= clicks:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_link_leads_to_the_store_and_leaves_a_cookie(world):
+    reply = await follow(world, "/r/demo/creator123")
+    assert (reply.status, reply.headers["location"]) == (302, "https://shop.example/?ref=creator123")
+    cookie = reply.headers["set-cookie"].split("; ")
+    assert cookie[0] == "regulars_ref=creator123"
+    assert set(cookie[1:]) == {"Max-Age=2592000", "Path=/", "HttpOnly", "SameSite=Lax"}
+    assert reply.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/r/demo/https:",
+        "/r/demo/%2f%2fevil.example",
+        "/r/demo/@evil.example",
+        "/r/demo/a%0d%0aset-cookie:b",
+        "/r/demo/a&next=evil",
+        "/r/demo/.evil",
+        "/r/demo/" + "a" * 65,
+        "/r/demo/a/b",
+        "/r/demo/",
+        "/r/",
+        "/r//evil.example",
+        "/r/nowhere/creator123",
+        "/r/DEMO/creator123",
+        "/r/demo/caf%C3%A9",
+    ],
+)
+async def test_no_link_leads_astray(world, path):
+    world.affiliates.seen.clear()
+    reply = await follow(world, path)
+    assert reply.status in {400, 404}
+    assert reply.code in {"not_found", "malformed_request"}
+    assert not {"location", "set-cookie"} & {name.lower() for name in reply.headers}
+
+
+async def test_a_query_adds_nothing_to_where_a_link_leads(world):
+    reply = await follow(world, "/r/demo/creator123?ref=other&url=https://evil.example")
+    assert reply.headers["location"] == "https://shop.example/?ref=creator123"
+
+
+async def test_a_link_is_followed_and_nothing_else(world):
+    reply = await world.call("POST", "/r/demo/creator123", key=None)
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", "GET, HEAD")
+
+
+async def test_a_short_link_leads_to_the_store_of_its_host(world):
+    await world.open_store("hosted", url="https://hosted.example", host="go.hosted.example")
+    assert (await follow(world, "/r/hosted/abc")).status == 302
+    reply = await follow(world, "/r/abc", host="GO.hosted.example:8443")
+    assert (reply.status, reply.headers["location"]) == (302, "https://hosted.example/?ref=abc")
+    unknown = await follow(world, "/r/abc", host="unknown.example")
+    assert (unknown.status, unknown.code) == (404, "not_found")
+
+
+async def test_a_click_reaches_affiliates_as_the_gateways_word(world):
+    world.affiliates.seen.clear()
+    await follow(world, "/r/demo/told")
+    await world.call("HEAD", "/r/demo/told", key=None)
+    await follow(world, "/r/demo/told", user_agent="Mozilla/5.0 (compatible; Googlebot/2.1)")
+    await follow(world, "/r/demo/told-too", user_agent="")
+    clicks = await handed_over(world, 3, "told", "told-too")
+    assert [(click["code"], click["bot"]) for click in clicks] == [("told", False), ("told", True), ("told-too", True)]
+    seen = next(seen for seen in world.affiliates.seen if b"told-too" in seen.body)
+    caller = seen.caller("affiliates")
+    assert (seen.method, seen.path) == ("POST", "/internal/v1/clicks")
+    assert (caller.store_id, caller.actor, caller.scopes) == (world.store_id, "storefront", {"internal"})
+    assert UUID(json.loads(seen.body)["batch_id"]).version == 7
+
+
+async def test_a_visitor_is_the_same_twice_and_nobody_outside(world):
+    world.affiliates.seen.clear()
+    for user_agent in (BROWSER, BROWSER, BROWSER + " other"):
+        await follow(world, "/r/demo/visited", user_agent=user_agent)
+    same, again, other = [click["visitor"] for click in await handed_over(world, 3, "visited")]
+    assert same == again != other
+    told = b"".join(seen.body for seen in world.affiliates.seen)
+    assert b"127.0.0.1" not in told
+    assert b"Firefox" not in told
+
+
+async def test_clicks_wait_while_affiliates_is_away(world):
+    world.affiliates.status = 503
+    await follow(world, "/r/demo/patient")
+    await handed_over(world, 2, "patient")
+    world.affiliates.status = 200
+    world.affiliates.seen.clear()
+    await handed_over(world, 1, "patient")
+    await asyncio.sleep(0.5)
+    assert len(await handed_over(world, 1, "patient")) == 1
+
+
+async def test_a_known_store_needs_no_database(world):
+    await follow(world, "/r/demo/creator123")
+    admin = await asyncpg.connect(world.database.admin_url)
+    try:
+        await admin.execute("REVOKE EXECUTE ON FUNCTION every_store FROM gateway_api")
+        assert (await follow(world, "/r/demo/creator123")).status == 302
+        reply = await follow(world, "/r/not-known-yet/creator123")
+        assert (reply.status, reply.code) == (503, "unavailable")
+    finally:
+        await admin.execute("GRANT EXECUTE ON FUNCTION every_store TO gateway_api")
+        await admin.close()
+
+
+async def test_a_link_to_a_store_just_opened_works_at_once(world):
+    assert (await follow(world, "/r/brand-new/a")).status == 404
+    await world.open_store("brand-new")
+    assert (await follow(world, "/r/brand-new/a")).status == 302
+
+
+async def test_a_sandbox_page_is_its_stores_and_anybodys(world):
+    world.carts.seen.clear()
+    assert (await world.call("GET", "/sandbox/demo/pay_1", key=None)).status == 200
+    caller = world.carts.seen[0].caller("carts")
+    assert (caller.store_id, caller.actor, caller.scopes) == (world.store_id, "storefront", frozenset())
+    assert (await world.call("GET", "/sandbox/nowhere/pay_1", key=None)).status == 404
+
+
+class Counting(Directory):
+    """Counts how often the database is asked."""
+
+    readings = 0
+
+    async def _read(self):
+        self.readings += 1
+        await super()._read()
+
+
+async def test_a_crowd_asking_for_nobodys_slug_asks_the_database_once(world):
+    directory = Counting(world.runtime.api)
+    crowd = [directory.by_slug(f"nobody-{number}") for number in range(50)]
+    assert {type(each) for each in await asyncio.gather(*crowd, return_exceptions=True)} == {NotFound}
+    assert directory.readings == 1
+
+
+async def test_the_only_store_is_any_hosts(world):
+    """A short link on a host nobody registered leads to the one store there is, and to none if there are two."""
+    directory = Counting(world.runtime.api)
+    await directory._read()
+    only = next(iter(directory._by_slug.values()))
+    directory._by_slug, directory._by_host = {only.slug: only}, {}
+    assert await directory.by_host("whatever.example") == only
+    await directory._read()
+    with pytest.raises(NotFound):
+        await directory.by_host("whatever.example")
+
+
+async def test_before_the_first_reading_nobody_is_called_unknown(world, monkeypatch):
+    async def away(conn):
+        raise asyncpg.ConnectionDoesNotExistError
+
+    monkeypatch.setattr(store, "every_store", away)
+    with pytest.raises(Unavailable):
+        await Directory(world.runtime.api).by_slug("demo")
