@@ -36,10 +36,11 @@ class ScreeningDecided(Event, type="screening.decided", topic=VERDICTS, key="sub
 
 
 class BlockAdded(Event, type="block.added", topic=VERDICTS, key="rule_id"):
-    """A rule came into force. Never says the value."""
+    """A rule came into force: ``effect`` is ``block`` or ``allow``. Never says the value."""
 
     rule_id: RuleId
     rule_type: str
+    effect: str = "block"
     expires_at: Instant | None = None
 
 

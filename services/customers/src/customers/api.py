@@ -30,7 +30,7 @@ class NewCustomer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, StringConstraints(max_length=320)]
+    email: Annotated[str, StringConstraints(max_length=contacts.LONGEST_EMAIL)]
     name: Annotated[str, StringConstraints(max_length=contacts.LONGEST_NAME)] | None = None
     phone: Annotated[str, StringConstraints(max_length=50)] | None = None
     country: Country | None = None

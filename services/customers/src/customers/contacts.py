@@ -11,6 +11,7 @@ import phonenumbers
 
 from contracts.carts import CartContactGiven
 
+LONGEST_EMAIL = 320
 LONGEST_NAME = 200
 
 _PHONE_LIKE = re.compile(r"[\d\s()+./-]{3,}")
@@ -68,6 +69,8 @@ def parse_email(text: str) -> Email:
     Raises:
         ValueError: it is not an address mail could be sent to.
     """
+    if len(text) > LONGEST_EMAIL:
+        raise ValueError(f"An address has at most {LONGEST_EMAIL} characters.")
     found = email_validator.validate_email(unicodedata.normalize("NFKC", text).strip(), check_deliverability=False)
     local = unicodedata.normalize("NFKC", found.local_part.lower())
     return Email(found.normalized, f"{local}@{found.ascii_domain}")
