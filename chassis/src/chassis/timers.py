@@ -38,7 +38,7 @@ class Timer:
                 failures += 1
                 report = log.warning if is_transient(error) else log.error
                 report("timer_failed", timer=self.name, error=type(error).__name__, place=place_of(error))
-            pause = max(every, min(2.0**failures, _LONGEST_BACK_OFF)) if failures else every
+            pause = min(2.0 ** (failures - 1), _LONGEST_BACK_OFF) if failures else every
             await asyncio.sleep(pause * random.uniform(0.9, 1.1))  # noqa: S311
 
 

@@ -49,7 +49,7 @@ def is_transient(error: BaseException) -> bool:
 
 def place_of(error: BaseException) -> str:
     """Where an error was raised, innermost last, and the constraint it broke; never its text, which may hold values."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
     steps = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
     if isinstance(error, asyncpg.PostgresError):
         steps.append(f"{error.sqlstate} {getattr(error, 'constraint_name', None) or ''}".strip())
