@@ -23,13 +23,15 @@ from chassis.http import Api
 from chassis.probes import routes
 from chassis.problems import Flaw, Invalid, MalformedJson, Problem
 from chassis.runtime import Runtime
+from chassis.verdicts import NotYet
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
-# The database is away, busy or gave up waiting: the caller may try again.
+# The database is away, busy or gave up waiting, or the store has not been heard of yet: the caller may try again.
 _AWAY = (
+    NotYet,
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
