@@ -185,13 +185,13 @@ async def client(clone, serve):
 
 @pytest.fixture
 async def new_shop(client):
-    """`await new_shop()` is a store that this service has heard of, with mugs at 8.5."""
+    """`await new_shop()` is a store that this service has heard of, with mugs."""
 
-    async def made(currency="EUR"):
+    async def made(currency="EUR", price=8.5):
         shop = Shop(client.as_(merchant(new_store())))
         async with client.runtime.worker.transaction() as conn:
             await conn.execute("INSERT INTO store VALUES ($1, 'shop', $2, 'en', 'shop')", shop.store_id, currency)
-        await shop.product()
+        await shop.product(price=price)
         return shop
 
     return made
