@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from affiliates import commissions
-from affiliates.commissions import Reason, Referral, State
+from affiliates.commissions import Reason, Referrer, State
 from affiliates.enrolment import State as AffiliateState
 from affiliates.journal import Bucket, Kind
 from affiliates.program import DEFAULT, Terms
@@ -17,15 +17,15 @@ from contracts.ids import CUSTOMER, STORE
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 STORE_ID = ids.new(STORE)
 AFFILIATE_CUSTOMER = ids.new(CUSTOMER)
-REFERRAL = Referral("aff_1", AFFILIATE_CUSTOMER, AffiliateState.ACTIVE)
+REFERRER = Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.ACTIVE)
 
 
-def decided(order, referral=REFERRAL, terms=DEFAULT, currency="EUR"):
-    return commissions.decide(order, "creator123", referral, terms, currency=currency, commission_id="com_1")
+def decided(order, referrer=REFERRER, terms=DEFAULT, currency="EUR"):
+    return commissions.decide(order, "creator123", referrer, terms, currency=currency, commission_id="com_1")
 
 
-def owed(order, referral=REFERRAL, terms=DEFAULT, currency="EUR"):
-    return commissions.fold(decided(order, referral, terms, currency), order, AFFILIATE_CUSTOMER, NOW)
+def owed(order, referrer=REFERRER, terms=DEFAULT, currency="EUR"):
+    return commissions.fold(decided(order, referrer, terms, currency), order, referrer, NOW)
 
 
 def terms(**more):
@@ -40,21 +40,21 @@ def test_a_share_is_rounded_down(new_order, base, bps, share):
 
 
 def test_a_share_is_exact_where_a_float_is_not(new_order):
-    base = 10**15 - 1
-    assert owed(new_order(STORE_ID, base=base), terms=terms(rate_bps=9999)).amount_minor == base * 9999 // 10_000
+    assert int(10_000 * (3 / 10_000)) == 2
+    assert owed(new_order(STORE_ID, base=10_000), terms=terms(rate_bps=3)).amount_minor == 3
 
 
 @pytest.mark.parametrize(
-    ("referral", "given_terms", "reason"),
+    ("referrer", "given_terms", "reason"),
     [
         (None, DEFAULT, Reason.UNKNOWN_CODE),
-        (Referral("aff_1", AFFILIATE_CUSTOMER, AffiliateState.SUSPENDED), DEFAULT, Reason.NOT_ACTIVE),
-        (Referral("aff_1", AFFILIATE_CUSTOMER, AffiliateState.PENDING), DEFAULT, Reason.NOT_ACTIVE),
-        (REFERRAL, terms(enabled=False), Reason.PROGRAM_OFF),
+        (Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.SUSPENDED), DEFAULT, Reason.NOT_ACTIVE),
+        (Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.PENDING), DEFAULT, Reason.NOT_ACTIVE),
+        (REFERRER, terms(enabled=False), Reason.PROGRAM_OFF),
     ],
 )
-def test_nothing_is_owed_for_a_reason(new_order, referral, given_terms, reason):
-    commission = owed(new_order(STORE_ID), referral, given_terms)
+def test_nothing_is_owed_for_a_reason(new_order, referrer, given_terms, reason):
+    commission = owed(new_order(STORE_ID), referrer, given_terms)
     assert (commission.state, commission.reason, commission.owed_minor) == (State.DECLINED, reason, 0)
 
 
@@ -78,7 +78,7 @@ def test_a_waiting_time_counts_from_the_completion(new_order):
 def test_a_decision_against_stands_for_later_versions(new_order):
     order = new_order(STORE_ID)
     declined = owed(order, None)
-    later = commissions.fold(declined, order.model_copy(update={"version": 7}), AFFILIATE_CUSTOMER, NOW)
+    later = commissions.fold(declined, order.model_copy(update={"version": 7}), REFERRER, NOW)
     assert (later.order_version, later.state, later.reason) == (7, State.DECLINED, Reason.UNKNOWN_CODE)
 
 
@@ -86,7 +86,7 @@ def test_money_leaves_the_bucket_it_is_in(new_order):
     order = new_order(STORE_ID)
     pending = owed(order, terms=terms(waiting_days=30_000))
     less = commissions.fold(
-        pending, order.model_copy(update={"version": 2, "base_remaining_minor": 4_000}), AFFILIATE_CUSTOMER, NOW
+        pending, order.model_copy(update={"version": 2, "base_remaining_minor": 4_000}), REFERRER, NOW
     )
     moved = commissions.moved(pending, less, NOW)
     assert (moved.kind, moved.source, moved.target, moved.amount_minor) == (
@@ -129,7 +129,7 @@ def test_any_order_and_repetition_of_versions_ends_the_same(new_order, data, ver
     now, sums, sold = None, dict.fromkeys(Bucket, 0), [0, 0]
     for each in heard:
         before = now
-        now = commissions.fold(now or decided(each, terms=given_terms), each, AFFILIATE_CUSTOMER, NOW)
+        now = commissions.fold(now or decided(each, terms=given_terms), each, REFERRER, NOW)
         posting = commissions.moved(before, now, NOW)
         if posting is not None:
             sums[posting.source] -= posting.amount_minor

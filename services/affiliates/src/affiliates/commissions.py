@@ -42,8 +42,8 @@ _BUCKET = {State.PENDING: Bucket.PENDING, State.PAYABLE: Bucket.SETTLED}
 
 
 @dataclass(frozen=True, slots=True)
-class Referral:
-    """Whom a code belongs to. ``customer_id`` is the one the affiliate's customer acts on after merges."""
+class Referrer:
+    """Whom a code belongs to. ``customer_id`` is the one their customer acts as after merges."""
 
     affiliate_id: str
     customer_id: str
@@ -72,6 +72,11 @@ class Commission:
     payable_at: datetime
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The natural key: store and order."""
+        return self.store_id, self.order_id
+
+    @property
     def owed_minor(self) -> int:
         """What it adds to the affiliate's buckets."""
         return self.amount_minor or 0
@@ -94,15 +99,15 @@ def earned_at(order: OrderCompleted) -> datetime:
 
 
 def decide(
-    order: OrderCompleted, code: str, referral: Referral | None, terms: Terms, *, currency: str, commission_id: str
+    order: OrderCompleted, code: str, referrer: Referrer | None, terms: Terms, *, currency: str, commission_id: str
 ) -> Commission:
     """What never changes about the commission of an order; ``currency`` is the store's."""
-    reason = _refusal(referral, terms)
+    reason = _refusal(referrer, terms)
     return Commission(
         store_id=order.store_id,
         order_id=order.order_id,
         commission_id=commission_id,
-        affiliate_id=None if referral is None else referral.affiliate_id,
+        affiliate_id=None if referrer is None else referrer.affiliate_id,
         code=code,
         order_version=0,
         order_currency=order.currency,
@@ -118,22 +123,22 @@ def decide(
     )
 
 
-def _refusal(referral: Referral | None, terms: Terms) -> Reason | None:
-    if referral is None:
+def _refusal(referrer: Referrer | None, terms: Terms) -> Reason | None:
+    if referrer is None:
         return Reason.UNKNOWN_CODE
-    if referral.state is not AffiliateState.ACTIVE:
+    if referrer.state is not AffiliateState.ACTIVE:
         return Reason.NOT_ACTIVE
     return None if terms.enabled else Reason.PROGRAM_OFF
 
 
-def fold(commission: Commission, order: OrderCompleted, affiliate_customer_id: str | None, now: datetime) -> Commission:
+def fold(commission: Commission, order: OrderCompleted, referrer: Referrer | None, now: datetime) -> Commission:
     """The commission after this version of its order; the same one if a version as high was seen."""
     if order.version <= commission.order_version:
         return commission
     seen = replace(commission, order_version=order.version, base_minor=order.base_remaining_minor)
     if commission.reason in _FINAL:
         return seen
-    if affiliate_customer_id in {order.customer_id, order.current_customer_id}:
+    if referrer is not None and referrer.customer_id in {order.customer_id, order.current_customer_id}:
         return replace(seen, state=State.DECLINED, reason=Reason.OWN_PURCHASE, amount_minor=None, revenue_minor=None)
     if order.currency != commission.currency:
         return replace(seen, state=State.HELD, reason=Reason.NO_RATE, amount_minor=None, revenue_minor=None)

@@ -1,11 +1,12 @@
 """What affiliates does when it hears of something."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from affiliates import claims, commissions, program, store, store_claims, store_commissions, store_journal
 from affiliates.claims import Claim
 from affiliates.commissions import Commission
-from chassis import clock, ids, known_customers, outbox, replies, stores
+from chassis import clock, ids, outbox, replies, stores
 from chassis.db import Conn
 from chassis.inbox import Router
 from contracts.affiliates import ClaimConverted
@@ -28,13 +29,12 @@ async def on_orders_completed(orders: Sequence[OrderCompleted], conn: Conn) -> N
     latest = commissions.latest(orders)
     if not latest:
         return
-    await store_commissions.lock_referrers(conn, {(o.store_id, code) for code, o in latest.values()}, latest)
-    changes = await _changes(conn, latest)
+    now = clock.now()
+    changes = await _changes(conn, latest, now)
     if not changes:
         return
     saved = await store_commissions.save_commissions(conn, [after for _, after, _ in changes])
-    changes = [change for change in changes if (change[1].store_id, change[1].order_id) in saved]
-    now = clock.now()
+    changes = [change for change in changes if change[1].key in saved]
     moved = [commissions.moved(before, after, now) for before, after, _ in changes]
     await store_journal.post(conn, [posting for posting in moved if posting is not None])
     await store.add_sales(conn, commissions.sales((before, after) for before, after, _ in changes))
@@ -44,32 +44,27 @@ async def on_orders_completed(orders: Sequence[OrderCompleted], conn: Conn) -> N
             outbox.add(conn, event, because=order)
 
 
-async def _changes(conn: Conn, latest: Mapping[Key, tuple[str, OrderCompleted]]) -> list[Change]:
-    """What is to be written about each order: its commission as it was and as it is now."""
-    referrals = await store_commissions.referrals_of(conn, {(o.store_id, code) for code, o in latest.values()})
+async def _changes(conn: Conn, latest: Mapping[Key, tuple[str, OrderCompleted]], now: datetime) -> list[Change]:
+    """What becomes of each order's commission, as it was and as it is, where it changes. Locks the affiliates."""
+    codes = {(order.store_id, code) for code, order in latest.values()}
+    referrers = await store_commissions.lock_referrers(conn, codes, latest)
+    owners = await store_commissions.owners_of(conn, codes)
     known = await store_commissions.commissions_of(conn, latest)
     terms = await store.terms_of(conn, {store_id for store_id, _ in latest})
-    customers = {(key[0], referral.customer_id) for key, referral in referrals.items()}
-    customers |= {(key[0], customer_id) for key, (_, customer_id) in known.items() if customer_id is not None}
-    acting = await known_customers.acting(conn, customers)
-    now = clock.now()
     changes: list[Change] = []
     for key, (code, order) in latest.items():
-        before, customer_id = known.get(key, (None, None))
-        decided = before
-        if decided is None:
-            referral = referrals.get((order.store_id, code))
-            customer_id = None if referral is None else referral.customer_id
-            decided = commissions.decide(
-                order,
-                code,
-                referral,
-                program.at(terms[order.store_id], commissions.earned_at(order)),
-                currency=await stores.currency(conn, order.store_id),
-                commission_id=ids.new(COMMISSION),
-            )
-        known_as = acting.get((order.store_id, customer_id or ""))
-        after = commissions.fold(decided, order, known_as.acting_id if known_as else customer_id, now)
+        before = known.get(key)
+        owner = owners.get((order.store_id, code)) if before is None else before.affiliate_id
+        referrer = referrers.get(owner or "")
+        decided = before or commissions.decide(
+            order,
+            code,
+            referrer,
+            program.at(terms[order.store_id], commissions.earned_at(order)),
+            currency=await stores.currency(conn, order.store_id),
+            commission_id=ids.new(COMMISSION),
+        )
+        after = commissions.fold(decided, order, referrer, now)
         if after is not decided:
             changes.append((before, after, order))
     return changes

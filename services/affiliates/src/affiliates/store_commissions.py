@@ -6,19 +6,20 @@ from datetime import datetime
 
 import asyncpg
 
-from affiliates.commissions import Commission, Reason, Referral, State
+from affiliates.commissions import Commission, Reason, Referrer, State
 from affiliates.enrolment import Affiliate
 from affiliates.enrolment import State as AffiliateState
+from chassis import known_customers
 from chassis.db import Conn
 
 Key = tuple[str, str]
 
 
-async def lock_referrers(conn: Conn, codes: Collection[Key], orders: Collection[Key]) -> None:
-    """Lock the affiliates these codes belong to, and those these orders already owe, by store; sorted, first."""
-    await conn.execute(
+async def lock_referrers(conn: Conn, codes: Collection[Key], orders: Collection[Key]) -> dict[str, Referrer]:
+    """Lock the affiliates these codes belong to, and those these orders already owe; sorted, first. By affiliate."""
+    rows = await conn.rows(
         """
-        SELECT FROM affiliate WHERE (store_id, affiliate_id) IN (
+        SELECT store_id, affiliate_id, customer_id, state FROM affiliate WHERE (store_id, affiliate_id) IN (
             SELECT l.store_id, l.affiliate_id
             FROM link l JOIN unnest($1::text[], $2::text[]) AS k (store_id, code) USING (store_id, code)
             UNION
@@ -30,35 +31,37 @@ async def lock_referrers(conn: Conn, codes: Collection[Key], orders: Collection[
         *_columns(codes),
         *_columns(orders),
     )
+    acting = await known_customers.acting(conn, [(row["store_id"], row["customer_id"]) for row in rows])
+    referrers = {}
+    for row in rows:
+        known = acting.get((row["store_id"], row["customer_id"]))
+        customer_id = row["customer_id"] if known is None else known.acting_id
+        referrers[row["affiliate_id"]] = Referrer(row["affiliate_id"], customer_id, AffiliateState(row["state"]))
+    return referrers
 
 
-async def referrals_of(conn: Conn, codes: Collection[Key]) -> dict[Key, Referral]:
-    """Whom codes belong to, by store and code."""
+async def owners_of(conn: Conn, codes: Collection[Key]) -> dict[Key, str]:
+    """The affiliates whom codes belong to, by store and code."""
     rows = await conn.rows(
         """
-        SELECT store_id, l.code, a.affiliate_id, a.customer_id, a.state
-        FROM link l JOIN unnest($1::text[], $2::text[]) AS k (store_id, code) USING (store_id, code)
-        JOIN affiliate a USING (store_id, affiliate_id)
+        SELECT store_id, code, affiliate_id
+        FROM link JOIN unnest($1::text[], $2::text[]) AS k (store_id, code) USING (store_id, code)
         """,
         *_columns(codes),
     )
-    return {
-        (row["store_id"], row["code"]): Referral(row["affiliate_id"], row["customer_id"], AffiliateState(row["state"]))
-        for row in rows
-    }
+    return {(row["store_id"], row["code"]): row["affiliate_id"] for row in rows}
 
 
-async def commissions_of(conn: Conn, orders: Collection[Key]) -> dict[Key, tuple[Commission, str | None]]:
-    """What was decided about orders, by store and order, each with the customer its affiliate is."""
+async def commissions_of(conn: Conn, orders: Collection[Key]) -> dict[Key, Commission]:
+    """What was decided about orders, by store and order."""
     rows = await conn.rows(
         """
-        SELECT c.*, a.customer_id
+        SELECT c.*
         FROM commission c JOIN unnest($1::text[], $2::text[]) AS k (store_id, order_id) USING (store_id, order_id)
-        LEFT JOIN affiliate a USING (store_id, affiliate_id)
         """,
         *_columns(orders),
     )
-    return {(row["store_id"], row["order_id"]): (_commission(row), row["customer_id"]) for row in rows}
+    return {(row["store_id"], row["order_id"]): _commission(row) for row in rows}
 
 
 async def save_commissions(conn: Conn, commissions: Sequence[Commission]) -> set[Key]:
@@ -103,8 +106,7 @@ async def lock_due(conn: Conn, now: datetime, limit: int) -> list[Commission]:
         now,
         limit,
     )
-    found = await commissions_of(conn, [(row["store_id"], row["order_id"]) for row in rows])
-    return [commission for commission, _ in found.values()]
+    return list((await commissions_of(conn, [(row["store_id"], row["order_id"]) for row in rows])).values())
 
 
 async def make_payable(conn: Conn, commissions: Sequence[Commission]) -> None:
