@@ -80,9 +80,13 @@ async def test_affiliates_killed_between_commit_and_publish(world):
 async def take_the_lead(conn: asyncpg.Connection) -> None:
     """Throw the leading relay out and hold its lock."""
     held = await conn.fetchrow(
-        "SELECT pid, classid, objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        """
+        SELECT pid, classid::bigint AS high, objid::bigint AS low
+        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE locktype = 'advisory' AND granted AND application_name = 'affiliates-relay'
+        """
     )
-    lock = (held["classid"] << 32) | held["objid"]
+    lock = (held["high"] << 32) | held["low"]
     await conn.execute("SELECT pg_terminate_backend($1)", held["pid"])
     await conn.execute("SELECT pg_advisory_lock($1)", lock)
 

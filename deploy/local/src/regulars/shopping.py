@@ -11,6 +11,8 @@ from regulars.trouble import Trouble
 
 Body = Mapping[str, Any]
 
+_BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -35,7 +37,7 @@ class Shopping:
         self._session = session
         self._url = gateway_url
         self._merchant = {"authorization": f"Bearer {api_key}"}
-        self._storefront = {"authorization": f"Bearer {publishable_key}"}
+        self._storefront = {"authorization": f"Bearer {publishable_key}", "user-agent": _BROWSER}
 
     @classmethod
     def of(cls, session: aiohttp.ClientSession, stack: Any) -> Self:
