@@ -19,15 +19,14 @@ from regulars import waiting
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
-CUSTOMERS = 1_000
 CLIENTS = 64
 
 _DATABASE = "regulars_wallet_bench"
 _STORE = f"store_{1:026}"
-_SEED = f"""
+_SEED = """
 INSERT INTO account (store_id, customer_id, currency)
-SELECT '{_STORE}', 'cus_' || lpad(n::text, 26, '0'), 'EUR' FROM generate_series(1, {CUSTOMERS}) AS n;
-"""  # noqa: S608
+SELECT $1, 'cus_' || lpad(n::text, 26, '0'), 'EUR' FROM generate_series(1, $2) AS n
+"""
 
 # As long as what the wallet writes; without a colon, which pgbench would take for a variable.
 _REPLY = "x" * 380
@@ -113,29 +112,32 @@ class Pgbench:
 
 
 @contextlib.contextmanager
-def scratch(stack: Stack) -> Iterator[Pgbench]:
-    """A database with the wallet's schema and 1,000 accounts, gone afterwards."""
-    drop = f'DROP DATABASE IF EXISTS "{_DATABASE}" WITH (FORCE)'
-    waiting.run(_execute(stack.admin_database_url(), drop))  # one that a killed run has left
+def scratch(stack: Stack, customers: int) -> Iterator[Pgbench]:
+    """A database with the wallet's schema and so many accounts, gone afterwards."""
+    waiting.run(_drop(stack))  # one that a killed run has left
     try:
-        waiting.run(_prepare(stack))
+        waiting.run(_prepare(stack, customers))
         with tempfile.TemporaryDirectory() as folder:
             yield Pgbench(stack, Path(folder))
     finally:
-        waiting.run(_execute(stack.admin_database_url(), drop))
+        waiting.run(_drop(stack))
 
 
-async def _prepare(stack: Stack) -> None:
+async def _prepare(stack: Stack, customers: int) -> None:
     from chassis import migrations  # noqa: PLC0415 - only a bench pays for it
 
     await migrations.prepare(stack.admin_database_url(), "wallet", database=_DATABASE, password=stack.password)
-    await _execute(stack.admin_database_url(_DATABASE), _SEED, "VACUUM ANALYZE")
-
-
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(stack.admin_database_url(_DATABASE))
     try:
-        for statement in statements:
-            await connection.execute(statement)
+        await connection.execute(_SEED, _STORE, customers)
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+
+
+async def _drop(stack: Stack) -> None:
+    connection = await asyncpg.connect(stack.admin_database_url())
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{_DATABASE}" WITH (FORCE)')
     finally:
         await connection.close()

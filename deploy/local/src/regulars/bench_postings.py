@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import aiohttp
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from chassis.tokens import Caller, Signer
 from regulars import load, waiting
-from regulars.bench_pgbench import CLIENTS, CUSTOMERS, Pgbench
+from regulars.bench_pgbench import CLIENTS, Pgbench
 from regulars.load import Load, Plan
 from regulars.ports import SERVICES
 from regulars.shopping import Shopping
@@ -29,15 +29,15 @@ _QUIET = 60.0  # seconds that the services get to read what a measurement has le
 
 @dataclass(frozen=True)
 class Postings:
-    """What the measurement works on: the wallet of a running stack, and 1,000 customers it knows."""
+    """What the measurement works on: the wallet of a running stack, and customers it knows."""
 
     stack: Stack
     customers: Sequence[str]
 
     @classmethod
-    def prepare(cls, stack: Stack) -> "Postings":
+    def prepare(cls, stack: Stack, customers: int) -> "Postings":
         """Make the customers as a merchant does, and wait until the wallet knows them."""
-        postings = cls(stack, waiting.run(_make_customers(stack)))
+        postings = cls(stack, waiting.run(_make_customers(stack, customers)))
         settle(stack)
         postings.load(postings.customers, 1.0)
         return postings
@@ -89,7 +89,7 @@ def token(stack: Stack, service: str) -> str:
 def cpu_seconds(stack: Stack, program: str) -> float:
     """What a program has used of the processors so far, its children included."""
     process = psutil.Process(stack.pid(program))
-    return sum(one.cpu_times().user + one.cpu_times().system for one in (process, *process.children(recursive=True)))
+    return float(sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True))))
 
 
 def settle(stack: Stack) -> None:
@@ -112,9 +112,9 @@ def _is_quiet(url: str) -> bool:
     return all(float(value) == 0 for name, _, value in lines if name.startswith(waits))
 
 
-async def _make_customers(stack: Stack) -> list[str]:
+async def _make_customers(stack: Stack, count: int) -> list[str]:
     tag, made = secrets.token_hex(4), list[str]()
-    numbers = iter(range(CUSTOMERS))
+    numbers = iter(range(count))
 
     async def make_some(shop: Shopping) -> None:
         for number in numbers:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -191,7 +192,7 @@ async def _carry_out(plan: Plan) -> dict[str, Any]:
     run, loop, where = _Run(plan), asyncio.get_running_loop(), urlsplit(plan.url)
     cpu = time.process_time()
     made = [
-        await loop.create_connection(lambda number=number: _Client(run, number), where.hostname, where.port)  # type: ignore[misc]
+        await loop.create_connection(partial(_Client, run, number), str(where.hostname), int(where.port or 80))
         for number in range(plan.clients)
     ]
     try:

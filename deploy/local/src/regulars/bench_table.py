@@ -1,0 +1,156 @@
+"""What a bench prints: every figure over its rounds, with its floor from the same rounds, and whether it met its aim."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from regulars.bench_trace import LEGS
+
+Rounds = Sequence[Mapping[str, float]]
+
+SCALE = (
+    "For scale, measured elsewhere on the same kind of machine, at 64 clients: Formance Ledger posts 94/s by default"
+    " and 327/s at best, Blnk 247/s and 526/s."
+)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a figure should be: its median below ``below``, or at least ``times`` its floor."""
+
+    below: float | None = None
+    times: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure: how it is called, its unit, its sample's name; its floor's title and sample; its aim."""
+
+    title: str
+    unit: str
+    sample: str
+    floor: str = ""
+    floor_sample: str = ""
+    aim: Aim | None = None
+
+
+def _conversions(clients: int) -> Iterator[Line]:
+    title = f"convert-to-balance, {clients} client{'s' if clients > 1 else ''}"
+    alone = ("its parts alone", "parts_ms") if clients == 1 else ("", "")
+    yield Line(title, "/s", f"convert_{clients}_rate", "GET affiliate", f"read_{clients}_rate")
+    p50 = alone if clients == 1 else ("GET affiliate", f"read_{clients}_p50")
+    yield Line(f"{title}, p50", "ms", f"convert_{clients}_p50", *p50, Aim(below=40) if clients == 1 else None)
+    yield Line(f"{title}, p99", "ms", f"convert_{clients}_p99", "GET affiliate", f"read_{clients}_p99")
+
+
+def _postings(name: str, title: str, times: float) -> Iterator[Line]:
+    rate, mean = f"pgbench_{name}_rate", f"pgbench_{name}_mean"
+    yield Line(f"postings, {title}", "/s", f"wallet_{name}_rate", "pgbench", rate, Aim(times=times))
+    yield Line(f"postings, {title}, p50", "ms", f"wallet_{name}_p50", "pgbench, mean", mean)
+    yield Line(f"postings, {title}, p99", "ms", f"wallet_{name}_p99", "pgbench, mean", mean)
+    yield Line(f"postings, {title}, CPU of the wallet", "µs each", f"wallet_{name}_cpu_us")
+
+
+LINES = (
+    *(line for clients in (1, 16, 64) for line in _conversions(clients)),
+    *(
+        Line(f"conversion, 64 clients, CPU of {program}", "µs each", f"convert_64_cpu_us_{program}")
+        for program in ("gateway", "affiliates", "wallet")
+    ),
+    *_postings("many", "1,000 customers, 64 clients", times=0.5),
+    *_postings("hot", "one hot customer, 64 clients", times=3),
+    Line("floor: a transaction with one row", "ms", "commit_ms"),
+    Line("floor: producer to consumer over Kafka", "ms", "hop_ms"),
+)
+
+
+def summary(rounds: Rounds) -> dict[str, Any]:
+    """All of it as JSON: figures with their floors and aims, the breakdown of one call, every sample."""
+    legs = [Line(leg, "ms", f"leg_{n}") for n, leg in enumerate(LEGS)]
+    loads = [value for samples in rounds for name, value in samples.items() if name.endswith("_load")]
+    return {
+        "figures": [_figure(line, rounds) for line in LINES],
+        "breakdown": {
+            "calls": sum(samples["leg_calls"] for samples in rounds),
+            "legs": [_figure(leg, rounds) for leg in legs],
+        },
+        "load_average": {"min": min(loads), "max": max(loads)},
+        "rounds": list(rounds),
+    }
+
+
+def show(found: Mapping[str, Any], out: Console) -> None:
+    """Print a summary for people."""
+    out.print(_figures(found["figures"], len(found["rounds"])))
+    out.print(_breakdown(found["breakdown"]))
+    for figure in found["figures"]:
+        if "aim" in figure:
+            colour, word = ("green", "met") if figure["met"] else ("red", "missed")
+            out.print(f"aim: {figure['figure']} {figure['aim']}: [{colour}]{word}[/] ({figure['reached']})")
+    load = found["load_average"]
+    out.print(f"Load average during the rounds: {load['min']:.1f} to {load['max']:.1f}.")
+    out.print(SCALE)
+
+
+def _figure(line: Line, rounds: Rounds) -> dict[str, Any]:
+    values = [samples[line.sample] for samples in rounds]
+    figure: dict[str, Any] = {"figure": line.title, "unit": line.unit, **_spread(values)}
+    ratios: list[float] = []
+    if line.floor:
+        floors = [samples[line.floor_sample] for samples in rounds]
+        ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
+        figure |= {"floor": {"figure": line.floor, **_spread(floors)}, "ratio": _spread(ratios)}
+    if line.aim is not None:
+        figure |= _judge(line.aim, values, ratios)
+    return figure
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def _judge(aim: Aim, values: Sequence[float], ratios: Sequence[float]) -> dict[str, Any]:
+    if aim.below is not None:
+        reached = statistics.median(values)
+        return {"aim": f"below {aim.below:g} ms", "met": reached < aim.below, "reached": f"{reached:.1f} ms"}
+    reached = statistics.median(ratios)
+    return {
+        "aim": f"at least {aim.times:g} times pgbench",
+        "met": reached >= (aim.times or 0),
+        "reached": f"{reached:.2f} times",
+    }
+
+
+def _figures(figures: Sequence[Mapping[str, Any]], rounds: int) -> Table:
+    table = Table(box=None, pad_edge=False, title=f"{rounds} rounds: median (min-max)", title_justify="left")
+    for title in ("figure", "unit", "", "floor", "", "ratio"):
+        table.add_column(title, justify="left" if title in {"figure", "unit", "floor"} else "right", no_wrap=True)
+    for figure in figures:
+        floor = figure.get("floor", {})
+        table.add_row(
+            *(figure["figure"], figure["unit"], _shown(figure)),
+            *((floor["figure"], _shown(floor), _shown(figure["ratio"])) if floor else ()),
+        )
+    return table
+
+
+def _breakdown(breakdown: Mapping[str, Any]) -> Table:
+    title = f"One conversion at 1 client, the mean of {breakdown['calls']:.0f} calls"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    table.add_column("from the request to the reply", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    for leg in breakdown["legs"]:
+        table.add_row(leg["figure"], _shown(leg))
+    return table
+
+
+def _shown(spread: Mapping[str, Any]) -> str:
+    return f"{_number(spread['median'])} ({_number(spread['min'])}-{_number(spread['max'])})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
