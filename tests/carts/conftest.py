@@ -179,8 +179,13 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-async def client(clone, serve):
-    return await serve(service, await clone("carts"))
+async def database(clone):
+    return await clone("carts")
+
+
+@pytest.fixture(scope="module")
+async def client(database, serve):
+    return await serve(service, database)
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 from joserfc.jwk import OKPKey
 
-from chassis import ids
+from chassis import ids, logs
 from chassis.runtime import Runtime
 from chassis.service import Service
 from chassis.settings import Settings
@@ -150,9 +151,14 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+# As services log: structlog's own traceback prints every local of every frame, which takes a minute on a busy machine.
+PLAIN = [structlog.stdlib.add_log_level, logs._without_values, structlog.dev.ConsoleRenderer(colors=False)]
+
+
 @asynccontextmanager
 async def serving(service: Service, settings: Settings, kind: str = "api") -> AsyncIterator[Client]:
     """The service as a process of this kind runs it, on its port."""
+    structlog.configure(processors=PLAIN)
     async with service.running(settings, kind) as (runtime, app), aiohttp.ClientSession() as session:
         server = Server(app, "127.0.0.1", settings.port, interface=Interfaces.ASGINL, log_enabled=False)
         task = asyncio.create_task(server.serve())
