@@ -8,6 +8,10 @@ import pytest
 from wallet import store
 from wallet.postings import Captured, Placed, Posted, Refused, Released
 
+WAITING = """
+    SELECT true FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()
+"""
+
 
 def only(kind, outcomes):
     return [outcome for outcome in outcomes if isinstance(outcome, kind)]
@@ -39,25 +43,66 @@ async def test_two_hundred_holds_at_once_set_aside_exactly_what_is_there(ledger)
 
 
 async def test_without_the_lock_spenders_are_not_counted_right(ledger, monkeypatch):
-    """The planted fault: spenders that read without locking overspend, and the database refuses them."""
+    """The planted fault: two spenders read without locking, and only the gap-free sequence stops the second."""
+
+    both = asyncio.Barrier(2)
 
     async def read_unlocked(conn, store_id, customer_ids):
         rows = await conn.rows("SELECT * FROM account WHERE store_id = $1", store_id)
-        await asyncio.sleep(0.05)
+        await both.wait()
         epoch = await conn.value("SELECT id FROM epoch")
         return {row["customer_id"]: store.Account(*list(row)[1:]) for row in rows}, epoch
 
     customer = await ledger.funded(50)
     monkeypatch.setattr(store, "_lock_accounts", read_unlocked)
     with pytest.raises(asyncpg.UniqueViolationError, match="sequence"):
-        await spend_at_once(ledger, [ledger.gift(customer, -1)] * 8)
+        await spend_at_once(ledger, [ledger.gift(customer, -1)] * 2)
 
 
-async def test_batches_of_the_same_customers_in_any_order_never_wait_in_a_circle(ledger):
-    customers = [ledger.customer() for _ in range(20)]
-    batches = [[ledger.gift(customer, 1) for customer in customers[::step]] for step in (1, -1) * 20]
-    await asyncio.gather(*(ledger.append(*batch) for batch in batches))
-    assert {await ledger.balance(customer) for customer in customers} == {(40, 0)}
+@pytest.fixture
+async def stuck(ledger, pool, worker):
+    """`await stuck(customers, block)`: a batch for customers 2, 1, 0 that waits for what ``block`` did to customer 1."""
+    begun = []
+
+    async def get_stuck(customers, block):
+        blocker = worker.transaction()
+        conn = await blocker.__aenter__()
+        await conn.execute(block, ledger.store_id, customers[1])
+        begun.append((asyncio.create_task(batch(customers)), blocker))
+        async with worker.transaction() as other:
+            while not await other.value(WAITING):  # noqa: ASYNC110  (a lock of the database, no event)
+                await asyncio.sleep(0.01)
+
+    async def batch(customers):
+        async with pool.transaction(ledger.store_id) as conn:
+            # The order of the index would hide that nobody asked for one.
+            await conn.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+            await store.append_batch(conn, ledger.store_id, [ledger.gift(customer, 1) for customer in customers[::-1]])
+
+    yield get_stuck
+    for waiting, blocker in begun:
+        await blocker.__aexit__(None, None, None)
+        await waiting
+
+
+async def test_accounts_are_locked_in_one_order_whatever_the_order_of_the_postings(ledger, worker, stuck):
+    """Else two batches could wait in a circle."""
+    customers = sorted(ledger.customer() for _ in range(3))
+    for customer in customers[::-1]:
+        await ledger.append(ledger.gift(customer, 1))
+    await stuck(customers, "SELECT FROM account WHERE store_id = $1 AND customer_id = $2 FOR UPDATE")
+    async with worker.transaction() as conn:
+        sql = "SELECT customer_id FROM account WHERE store_id = $1 FOR UPDATE SKIP LOCKED"
+        assert [row[0] for row in await conn.rows(sql, ledger.store_id)] == [customers[2]]
+
+
+async def test_missing_accounts_are_opened_in_the_same_order(ledger, worker, stuck):
+    customers = sorted(ledger.customer() for _ in range(3))
+    opened = "INSERT INTO account (store_id, customer_id, currency) VALUES ($1, $2, 'EUR')"
+    await stuck(customers, opened)
+    async with worker.transaction() as conn:
+        await conn.execute("SET LOCAL lock_timeout = '1s'")
+        await conn.execute(opened, ledger.store_id, customers[2])
 
 
 async def test_a_claim_in_one_batch_twice_is_credited_once(ledger):
