@@ -164,6 +164,7 @@ class Relay:
         ack: asyncio.Future[Any] = await producer.send(
             row["topic"], row["payload"], key=row["key"].encode(), headers=self._headers(row)
         )
+        ack.add_done_callback(_seen)
         return ack
 
     def _headers(self, row: asyncpg.Record) -> list[tuple[str, bytes]]:
@@ -179,6 +180,12 @@ class Relay:
         if row["traceparent"] is not None:
             headers.append(("traceparent", row["traceparent"].encode()))
         return headers
+
+
+def _seen(ack: asyncio.Future[Any]) -> None:
+    """Whoever ended a term awaits no more acks; asyncio need not complain of each."""
+    if not ack.cancelled():
+        ack.exception()
 
 
 async def _set_aside(conn: asyncpg.Connection, refused: dict[int, str]) -> None:
