@@ -9,7 +9,7 @@ from chassis import clock, ids
 from chassis.db import Database
 from contracts.fraud import ScreeningRequested
 from contracts.ids import ORDER, RULE, SCREENING, STORE
-from fraud_block import identifiers, store, store_screenings
+from fraud_block import identifiers, store, store_faults
 from fraud_block.consumers import on_screenings_requested
 from fraud_block.identifiers import RuleType
 from fraud_block.rules import Reason, Rule
@@ -91,4 +91,4 @@ async def shop(new_shop):
     shop = new_shop()
     yield shop
     async with shop.worker.transaction() as conn:
-        assert await store_screenings.faults(conn) == []
+        assert await store_faults.faults(conn) == []

@@ -7,7 +7,7 @@ import pytest
 
 from chassis import clock, ids
 from contracts.ids import CUSTOMER
-from fraud_block import store, store_screenings
+from fraud_block import store, store_faults
 from fraud_block.identifiers import RuleType
 from fraud_block.screening import Effect
 
@@ -148,7 +148,7 @@ async def test_verify_finds_hits_and_decisions_that_are_not_so(new_shop):
 
     async def faults():
         async with shop.worker.transaction() as conn:
-            return await store_screenings.faults(conn)
+            return await store_faults.faults(conn)
 
     await shop.execute("UPDATE rule SET hits = hits + 1 WHERE id = $1", rule_id)
     assert await faults() == [f"the hits of {rule_id} are not the screenings it matched"]
