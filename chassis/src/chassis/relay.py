@@ -17,7 +17,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidTopicError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     RecordListTooLargeError,
 )
 
@@ -126,10 +125,7 @@ class Relay:
             await producer.start()
             yield producer
         finally:
-            # stop() would first send what is left, perhaps behind a gap, or wait for a broker that is away
-            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 5)
+            await _drop(producer)
 
     async def _publish(self, producer: AIOKafkaProducer, rows: Rows) -> Outcome:
         """Send rows in order. Raises what keeps any of them from being acked, unless it is never to be sent."""
@@ -180,6 +176,17 @@ class Relay:
         if row["traceparent"] is not None:
             headers.append(("traceparent", row["traceparent"].encode()))
         return headers
+
+
+async def _drop(producer: AIOKafkaProducer) -> None:
+    """End a producer with what it has not sent.
+
+    ``stop()`` would send that first, perhaps behind a gap, and wait for a broker that is away.
+    """
+    producer._closed = True  # noqa: SLF001
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer._sender.close(), 2)  # noqa: SLF001
+    await producer.client.close()
 
 
 def _seen(ack: asyncio.Future[Any]) -> None:
