@@ -53,6 +53,7 @@ async def test_the_reply_has_the_wallets_figures(shop, customer):
         },
     )
     assert some(await shop.buckets(customer)) == {"available": 15, "converted": 10}
+    assert len(await shop.rows("SELECT 1 FROM answer WHERE request_id = $1", request.claim_id)) == 1
 
 
 async def test_while_the_wallet_is_silent_it_is_processing(shop, customer, impatient):

@@ -178,6 +178,22 @@ async def test_batches_at_once_all_count(shop):
     assert [await clicks(shop, customer) for customer in customers] == [20] * 5
 
 
+async def test_clicks_are_counted_sorted(shop):
+    """Who waits for the first link holds none of the others."""
+    codes = [f"code-{n}" for n in range(10)]
+    for code in codes:
+        await shop.enrol(code)
+    await send(shop, "b1", *map(click, codes))
+    days = "SELECT code FROM click_day WHERE store_id = $1"
+    async with shop.worker.transaction() as conn:
+        await conn.execute(days + " AND code = 'code-0' FOR UPDATE", shop.store_id)
+        batch = asyncio.create_task(send(shop, "b2", *map(click, reversed(codes))))
+        await shop.somebody_waits()
+        others = await shop.rows(days + " AND code <> 'code-0' FOR UPDATE SKIP LOCKED", shop.store_id)
+        assert len(others) == 9
+    await batch
+
+
 async def test_clicks_do_not_wait_for_money(shop):
     customer = await shop.enrol()
     async with shop.worker.transaction() as conn:

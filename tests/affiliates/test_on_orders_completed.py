@@ -70,6 +70,27 @@ async def test_deliveries_at_once_do_not_wait_in_a_circle(shop):
     assert len({event.commission_id for event in earned(shop)}) == len(earned(shop)) == 24
 
 
+async def test_affiliates_are_locked_sorted_and_first(shop):
+    """Who waits for the first affiliate holds none of the others."""
+    for number in range(10):
+        await shop.enrol(f"code-{number}")
+    ids_ = [
+        row["affiliate_id"]
+        for row in await shop.rows(
+            "SELECT affiliate_id FROM affiliate WHERE store_id = $1 ORDER BY affiliate_id", shop.store_id
+        )
+    ]
+    async with shop.worker.transaction() as conn:
+        await conn.execute("SELECT FROM affiliate WHERE affiliate_id = $1 FOR UPDATE", ids_[0])
+        delivery = asyncio.create_task(shop.complete(*(shop.new_order(code=f"code-{n}") for n in range(10))))
+        await shop.somebody_waits()
+        others = await shop.rows(
+            "SELECT 1 FROM affiliate WHERE affiliate_id = ANY($1) FOR UPDATE SKIP LOCKED", ids_[1:]
+        )
+        assert len(others) == 9
+    await delivery
+
+
 async def test_a_code_that_is_taken_later_earns_nothing_by_a_replay(shop):
     order = await shop.order(code="latecomer")
     customer = await shop.enrol("latecomer")
