@@ -135,6 +135,8 @@ class Endpoint(APIRoute):
                 raise IdempotencyKeyMissing
             return None
         path = request.url.path
+        if "\x00" in path:  # no id holds one, and PostgreSQL could not keep it
+            raise NotFound
         return Key(caller.store_id, caller.principal, idempotency.parse_header(header), "POST", path)
 
     async def _coalesce(
