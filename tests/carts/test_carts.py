@@ -160,6 +160,7 @@ async def test_another_stores_cart_does_not_exist(shop, new_shop):
 async def test_what_is_no_cart_is_a_404(shop, name):
     assert (await shop.client.get(f"{CARTS}/{name}")).status == 404
     assert (await shop.client.put(f"{CARTS}/{name}/contact", {"email": "ann@example.com"})).status == 404
+    assert (await shop.client.post(f"{CARTS}/{name}/checkout", {"expected_total": 1}, key="k")).status == 404
 
 
 async def test_without_a_scope_nothing_works(shop):

@@ -70,6 +70,15 @@ async def test_a_blocked_buyer_gets_one_neutral_sentence_and_a_reference(shop):
     assert await shop.asked_still() == []
 
 
+async def test_a_blocked_order_asks_for_its_hold_no_more(shop):
+    shop.decision = Decision.BLOCK
+    shop.deaf.add(HoldRequested)
+    async with shop.answering():
+        assert (await shop.check_out(await shop.cart(), credit=5)).code == "order_refused"
+    assert len(shop.of(ReleaseRequested)) == 1
+    assert await shop.asked_still() == []
+
+
 async def test_a_refused_cart_is_open_again_and_may_become_another_order(shop):
     shop.decision = Decision.BLOCK
     cart = await shop.cart()
