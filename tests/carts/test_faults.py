@@ -5,12 +5,14 @@ import asyncio
 import asyncpg
 import pytest
 
-from carts import store_carts, store_orders, store_payments
+from carts import orders, progress, store_carts, store_orders, store_payments
 from carts.api import sandbox as hosted
 from carts.orders import Order
 from carts.sandbox import Outcome
 from carts.store_faults import faults
 from chassis.db import Conn
+from contracts.fraud import Decision, ScreeningRequested
+from contracts.wallet import HoldRequested
 
 WRONG = {
     "an order is not the sum of its lines": "UPDATE order_line SET quantity = quantity + 1",
@@ -90,6 +92,26 @@ async def test_without_the_orders_lock_the_index_still_takes_one_payment(shop, m
     replies = await asyncio.gather(*(shop.decide(session) for session in sessions))
     assert sorted(reply.status for reply in replies) == [200, 500]
     assert (await shop.order(order))["paid"] == 17
+
+
+async def test_two_answers_for_one_order_at_once_never_wait_in_a_circle(shop):
+    """Planted fault: an answer that closes its question before it has the order meets the verdict that closes it too."""
+    shop.deaf = {ScreeningRequested, HoldRequested}
+    cart = await shop.cart()
+    await shop.rounds()
+    order = (await shop.check_out(cart, credit=5)).data
+    await shop.rounds()
+    shop.deaf.clear()
+    (held,) = shop.answers(shop.of(HoldRequested)[0])
+    async with shop.client.runtime.worker.transaction() as conn:
+        locked = await store_orders.lock_order(conn, shop.store_id, order["order_id"])
+        other = asyncio.create_task(shop.hear(held))
+        await shop.until("SELECT 1 FROM pg_locks WHERE NOT granted")
+        await progress.settle(conn, orders.screened(locked, Decision.BLOCK))
+    await other
+    await shop.rounds()
+    assert (await shop.order(order))["status"] == "CANCELLED"
+    assert await shop.asked_still() == ["screening.requested"]
 
 
 @pytest.mark.parametrize("drawn", ["DEFERRED", "IMMEDIATE"])

@@ -1,7 +1,8 @@
 """What carts does when it hears of something: note the fact on the order, and let ``settle`` decide.
 
 All of it is answers to what carts asked. An answer about something this database does not know (it was restored from
-an older state) has nobody to serve and is dropped.
+an older state) has nobody to serve and is dropped. The order, or the cart before it, is locked first and its question
+closed after: ``settle`` closes questions under the order's lock too.
 """
 
 from collections.abc import Callable
@@ -32,8 +33,8 @@ router = Router()
 @router.on_ask(CustomerIdentified)
 async def on_customer_identified(answer: CustomerIdentified, conn: Conn) -> None:
     """Note whose cart it is, if the contact is still the one that was asked about, and let its order go on."""
-    await replies.answered(conn, store_carts.contact_request(answer.cart_id, answer.revision), CartContactGiven)
     cart = await store_carts.lock_cart(conn, answer.store_id, answer.cart_id)
+    await replies.answered(conn, store_carts.contact_request(answer.cart_id, answer.revision), CartContactGiven)
     if cart is None or cart.contact_revision != answer.revision or cart.customer_id is not None:
         return
     await store_carts.identify(conn, cart, answer.customer_id)
@@ -47,8 +48,8 @@ async def on_customer_identified(answer: CustomerIdentified, conn: Conn) -> None
 @router.on_ask(ScreeningDecided)
 async def on_screening_decided(verdict: ScreeningDecided, conn: Conn) -> None:
     """Let the order go on, wait for a human, or end. Other services' screenings are none of ours."""
-    await replies.answered(conn, verdict.screening_id, ScreeningRequested)
     order = await store_orders.lock_order(conn, verdict.store_id, verdict.subject)
+    await replies.answered(conn, verdict.screening_id, ScreeningRequested)
     if order is not None and order.screening_id == verdict.screening_id:
         await progress.settle(conn, orders.screened(order, verdict.decision))
 
@@ -89,7 +90,7 @@ async def _wallet_answered(
     request: type[Event],
     fact: Callable[[Order], Order],
 ) -> None:
-    await replies.answered(conn, answer.hold_id, request)
     order = await store_orders.lock_order_with_hold(conn, answer.store_id, answer.hold_id)
+    await replies.answered(conn, answer.hold_id, request)
     if order is not None:
         await progress.settle(conn, fact(order))
