@@ -37,12 +37,24 @@ async def test_an_account_is_never_overdrawn(ledger, worker, figures):
             await conn.execute(f"UPDATE account SET {figures} WHERE customer_id = $1", customer)
 
 
+async def rows_seen(pool, store_id):
+    async with pool.transaction(store_id) as conn:
+        return [
+            await conn.value(f"SELECT count(*) FROM {table}")
+            for table in ("account", "entry", "entry_note", "hold", "refusal")
+        ]
+
+
 async def test_another_store_sees_nothing(ledger, pool):
-    await ledger.append(ledger.gift(ledger.customer(), 5, note="ours"))
-    for store_id in (ids.new(STORE), None):
-        async with pool.transaction(store_id) as conn:
-            for table in ("account", "entry", "entry_note", "hold", "refusal"):
-                assert await conn.rows(f"SELECT FROM {table}") == []
+    customer = ledger.customer()
+    await ledger.append(
+        ledger.gift(customer, 5, note="ours"),
+        ledger.Purchase(customer, 1).place,
+        ledger.credit(customer, 1, currency="USD"),
+    )
+    assert await rows_seen(pool, ledger.store_id) == [1] * 5
+    assert await rows_seen(pool, ids.new(STORE)) == [0] * 5
+    assert await rows_seen(pool, None) == [0] * 5
 
 
 async def test_nobody_writes_into_another_store(ledger, pool, new_store):
