@@ -21,7 +21,9 @@ API_ON_EXEMPT = {("migration", "SELECT"), ("epoch", "SELECT"), ("answer", "SELEC
 
 
 @pytest.fixture(scope="module", params=SERVICES)
-async def database(request, clone):
+async def database(request, clone, template):
+    for service in SERVICES:
+        await template(service)  # all roles are there
     return request.param, await clone(request.param)
 
 

@@ -38,15 +38,16 @@ async def busy(world):
 
 
 async def rewind(world, service: str) -> None:
-    """Set both groups of a stopped service to the beginning of every topic."""
+    """Set both groups of a stopped service to the beginning of every topic they read."""
     for group in (service, f"{service}.ask"):
+        read = [place for place in await world.committed(group) if place in partitions()]
         consumer = AIOKafkaConsumer(
             bootstrap_servers=world.stack.kafka_bootstrap, group_id=group, enable_auto_commit=False
         )
         await consumer.start()
         try:
-            consumer.assign(partitions())
-            starts = await consumer.beginning_offsets(partitions())
+            consumer.assign(read)
+            starts = await consumer.beginning_offsets(read)
             await consumer.commit({place: OffsetAndMetadata(start, "") for place, start in starts.items()})
         finally:
             await consumer.stop()

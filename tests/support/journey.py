@@ -91,10 +91,17 @@ class World:
         behind = await self.behind()
         return moving + [f"{group} is {count} behind" for group, count in behind.items() if count]
 
-    async def behind(self) -> dict[str, int]:
-        """How many records each consumer group has not committed."""
+    async def committed(self, group: str) -> dict[TopicPartition, Any]:
+        """Where a consumer group is, in every partition it reads."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.kafka_bootstrap)
         await admin.start()
+        try:
+            return await admin.list_consumer_group_offsets(group)
+        finally:
+            await admin.close()
+
+    async def behind(self) -> dict[str, int]:
+        """How many records each consumer group has not committed."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka_bootstrap)
         await consumer.start()
         try:
@@ -102,12 +109,11 @@ class World:
             behind = {}
             for service in CONSUMERS:
                 for group in (service, f"{service}.ask"):
-                    committed = await admin.list_consumer_group_offsets(group)
+                    committed = await self.committed(group)
                     behind[group] = sum(ends[place] - at.offset for place, at in committed.items() if place in ends)
             return behind
         finally:
             await consumer.stop()
-            await admin.close()
 
     async def settle(self, seconds: float = 60) -> None:
         """Wait until nothing moves any more."""
