@@ -1,5 +1,7 @@
 """A customers database with a store, and short ways to tell it things and to ask it."""
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -90,6 +92,38 @@ class Shop:
     async def count(self):
         async with self.worker.transaction() as conn:
             return await conn.value("SELECT count(*) FROM customer WHERE store_id = $1", self.store_id)
+
+    @asynccontextmanager
+    async def holding(self, customer_id):
+        """Somebody else is at work on this customer."""
+        async with self.worker.transaction() as conn:
+            await conn.execute(
+                "SELECT FROM customer WHERE store_id = $1 AND id = $2 FOR UPDATE", self.store_id, customer_id
+            )
+            yield
+
+    async def is_free(self, customer_id):
+        async with self.worker.transaction() as conn:
+            return (
+                await conn.row(
+                    "SELECT FROM customer WHERE store_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED",
+                    self.store_id,
+                    customer_id,
+                )
+                is not None
+            )
+
+    async def somebody_waits(self):
+        """Until a statement of ours stands before a lock."""
+        waiting = """
+            SELECT EXISTS (SELECT FROM pg_stat_activity
+                           WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock')
+        """
+        async with asyncio.timeout(20):
+            while True:
+                async with self.worker.transaction() as conn:
+                    if await conn.value(waiting):
+                        return
 
     async def execute(self, sql, *args):
         async with self.worker.transaction() as conn:

@@ -1,6 +1,8 @@
 """Making, showing and listing customers over HTTP."""
 
 import asyncio
+import base64
+import json
 import re
 
 import asyncpg
@@ -190,6 +192,17 @@ async def test_a_cursor_of_other_filters_is_refused(client, create):
         assert (reply.status, reply.code) == (400, "invalid_cursor")
 
 
+@pytest.mark.parametrize("keys", [[7], [], ["\0"], ["cus_1"], [None], ["x", "y"], {}])
+async def test_a_cursor_with_other_things_in_it_is_refused(client, create, keys):
+    for n in range(2):
+        await create(f"c{n}@example.com")
+    ours = (await client.get("/dev/v1/customers?limit=1")).json["next_cursor"]
+    mark, _ = json.loads(base64.urlsafe_b64decode(ours))
+    forged = base64.urlsafe_b64encode(json.dumps([mark, keys]).encode()).decode()
+    reply = await client.get(f"/dev/v1/customers?cursor={forged}")
+    assert (reply.status, reply.code) == (400, "invalid_cursor")
+
+
 @pytest.mark.parametrize(
     "query",
     ["q=ELO", "q=%C3%A9lodie", "q=lodie+du", "q=dupr%C3%A9", "q=ELODIE%40", "q=%2B49170", "q=0170+12", "q=(0170)"],
@@ -272,5 +285,6 @@ async def test_a_search_without_a_store_finds_nothing(customers_database, create
     api = await asyncpg.connect(customers_database.api_url)
     try:
         assert await api.fetch("SELECT id FROM search_customers('%example%', NULL, NULL, 20)") == []
+        assert await api.fetch("SELECT id FROM customer") == []
     finally:
         await api.close()

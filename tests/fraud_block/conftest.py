@@ -1,5 +1,7 @@
 """A fraud-block database, a store in it, and short ways to add rules and to be screened."""
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,12 +26,19 @@ class Shop:
     worker: Database
     store_id: str
 
-    async def rule(self, rule_type: RuleType, value: str, effect=Effect.BLOCK, expires_in: timedelta | None = None):
+    async def rule(
+        self,
+        rule_type: RuleType,
+        value: str,
+        effect=Effect.BLOCK,
+        expires_in: timedelta | None = None,
+        rule_id: str | None = None,
+    ):
         """The id of a new rule; its term may lie in the past."""
         now = clock.now()
         rule = Rule(
             store_id=self.store_id,
-            id=ids.new(RULE),
+            id=rule_id or ids.new(RULE),
             type=rule_type,
             value=identifiers.canonical(rule_type, value).value,
             effect=effect,
@@ -59,6 +68,34 @@ class Shop:
     async def hits(self, rule_id):
         async with self.worker.transaction() as conn:
             return (await store.rule(conn, self.store_id, rule_id)).hits
+
+    @asynccontextmanager
+    async def holding(self, rule_id):
+        """Somebody else is at work on this rule."""
+        async with self.worker.transaction() as conn:
+            await conn.execute("SELECT FROM rule WHERE store_id = $1 AND id = $2 FOR UPDATE", self.store_id, rule_id)
+            yield
+
+    async def is_free(self, rule_id):
+        async with self.worker.transaction() as conn:
+            return (
+                await conn.row(
+                    "SELECT FROM rule WHERE store_id = $1 AND id = $2 FOR UPDATE SKIP LOCKED", self.store_id, rule_id
+                )
+                is not None
+            )
+
+    async def somebody_waits(self):
+        """Until a statement of ours stands before a lock."""
+        waiting = """
+            SELECT EXISTS (SELECT FROM pg_stat_activity
+                           WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock')
+        """
+        async with asyncio.timeout(20):
+            while True:
+                async with self.worker.transaction() as conn:
+                    if await conn.value(waiting):
+                        return
 
     async def execute(self, sql, *args):
         async with self.worker.transaction() as conn:

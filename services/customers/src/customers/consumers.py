@@ -38,7 +38,7 @@ async def on_cart_contact_given(events: Sequence[CartContactGiven], conn: Conn) 
 async def _make(conn: Conn, people: People) -> dict[Person, Known]:
     """Make and announce the records that are not there yet."""
     now = clock.now()
-    new = [(Who(person.store_id, ids.new(CUSTOMER)), people[person][1]) for person in sorted(people)]
+    new = [(Who(person.store_id, ids.new(CUSTOMER)), people[person][1]) for person in people]
     made = {known.person: known for known in await store.add_customers(conn, new, now)}
     for person, known in made.items():
         outbox.add(conn, announcements.created(known.who, now), because=people[person][0])
@@ -106,6 +106,6 @@ async def on_wallet_posted(entries: Sequence[WalletPosted], conn: Conn) -> None:
 async def _lock(conn: Conn, events: Sequence[OrderEvent | WalletPosted]) -> None:
     """Lock the customers of these events. All are made here; one may only be missing in a database put back."""
     whose = {Who(event.store_id, event.customer_id) for event in events}
-    missing = whose - await store_figures.lock_customers(conn, sorted(whose))
+    missing = whose - await store_figures.lock_customers(conn, list(whose))
     if missing:
         raise NotYet("customer", [event for event in events if Who(event.store_id, event.customer_id) in missing])

@@ -86,7 +86,7 @@ async def keep(
         now,
     )
     hits = Counter((row["store_id"], rule_id) for row in rows for rule_id in row["rule_ids"])
-    return [Hit(*whose, times) for whose, times in sorted(hits.items())]
+    return [Hit(*whose, times) for whose, times in hits.items()]
 
 
 async def count_hits(conn: Conn, hits: Sequence[Hit], now: datetime) -> None:

@@ -1,0 +1,38 @@
+"""Everybody locks customers in the order of their ids, whatever order their events, e-mails and rows are in."""
+
+import asyncio
+
+import pytest
+
+from customers.consumers import on_cart_contact_given, on_orders_completed
+
+
+@pytest.fixture
+async def zoe_and_ann(shop):
+    """Zoe has the lower id, Ann lies first in the table: rows are made in the order of their e-mails."""
+    told = await shop.tell(on_cart_contact_given, shop.contact("zoe@example.com"), shop.contact("ann@example.com"))
+    zoe, ann = (event.customer_id for event in told[2:])
+    assert zoe < ann
+    return zoe, ann
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_contacts_lock_in_the_order_of_ids(shop, zoe_and_ann, back):
+    zoe, ann = zoe_and_ann
+    contacts = [shop.contact("ann@example.com"), shop.contact("zoe@example.com")]
+    async with shop.holding(zoe):
+        task = asyncio.create_task(shop.tell(on_cart_contact_given, *(reversed(contacts) if back else contacts)))
+        await shop.somebody_waits()
+        assert await shop.is_free(ann)
+    assert len(await task) == 2
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_orders_lock_in_the_order_of_ids(shop, zoe_and_ann, back):
+    zoe, ann = zoe_and_ann
+    orders = [shop.order(ann), shop.order(zoe)]
+    async with shop.holding(zoe):
+        task = asyncio.create_task(shop.tell(on_orders_completed, *(reversed(orders) if back else orders)))
+        await shop.somebody_waits()
+        assert await shop.is_free(ann)
+    assert len(await task) == 2
