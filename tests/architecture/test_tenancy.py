@@ -84,6 +84,7 @@ async def test_every_unique_and_list_index_starts_with_the_store(database):
         "ask_pkey",
         "api_key_pkey",
         "merchant_store_slug",
+        "merchant_store_host",
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 from itertools import permutations
 
 import pytest
-from serving import merchant, new_store
+from serving import merchant, new_store, storefront
 
 from contracts.carts import CartContactGiven, OrderCancelled, OrderCompleted, OrderPlaced, OrderStatus
 from contracts.customers import CustomerIdentified
@@ -263,3 +263,13 @@ async def test_answers_to_what_nobody_asked_change_nothing(shop):
     await shop.drain()
     assert len(shop.told) == before
     assert (await shop.order(order))["status"] == "AWAITING_PAYMENT"
+
+
+async def test_a_publishable_key_cannot_spend_credit_that_an_email_names(shop):
+    async with shop.answering():
+        cart = await shop.cart()
+        visitor = shop.client.as_(storefront(shop.store_id))
+        body = {"expected_total": 17, "credit": 5}
+        refused = await visitor.post(f"/storefront/v1/carts/{cart['id']}/checkout", body, key="k")
+        assert (refused.status, refused.code) == (403, "credit_needs_customer")
+        assert shop.of(HoldRequested) == []

@@ -7,4 +7,4 @@ __all__ = ["router"]
 
 router = Api()
 for part in (products, carts, checkout, orders, payments, sandbox):
-    router.include_router(part.router)
+    router.routes.extend(part.router.routes)

@@ -15,7 +15,7 @@ from carts.totals import Difference, Line, differences, total_minor
 from chassis import clock, ids, known_customers, replies
 from chassis.http import Api, Asked, Caller, Conn, Data, Reply, policy
 from chassis.money import Amount, major
-from chassis.problems import Flaw, Invalid, NotFound, Refused
+from chassis.problems import Flaw, Forbidden, Invalid, NotFound, Refused
 from contracts.carts import OrderStatus
 from contracts.ids import HOLD, INVOICE, ORDER, SCREENING
 
@@ -64,6 +64,13 @@ class CurrencyMismatch(Invalid):
     title = "This cart is in another currency"
 
 
+class CreditNeedsCustomer(Forbidden):
+    """An e-mail on a cart proves nothing: credit is spent by its customer, or by the merchant who knows them."""
+
+    code = "credit_needs_customer"
+    title = "A publishable key alone cannot spend a customer's credit"
+
+
 class Checkout(BaseModel):
     """The total the buyer agreed to, and how much of it store credit is to pay."""
 
@@ -96,6 +103,8 @@ async def outcome(conn: Conn, order_id: str) -> Reply:
 @replies.answered_by(outcome)
 async def check_out(cart_id: CartPath, body: Checkout, caller: Caller, conn: Conn, client_ip: ClientIp = None) -> Asked:
     """Order what is in a cart. A second checkout of the same cart for the same money is told of the same order."""
+    if body.credit is not None and caller.actor == "storefront":
+        raise CreditNeedsCustomer
     cart = await store_carts.lock_cart(conn, caller.store_id, cart_id)
     if cart is None:
         raise NotFound
