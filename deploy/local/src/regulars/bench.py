@@ -13,13 +13,15 @@ from rich.console import Console
 
 from regulars import bench_pgbench, bench_table, programs
 from regulars.bench_conversions import Conversions
-from regulars.bench_postings import Postings
+from regulars.bench_pgbench import CLIENTS
+from regulars.bench_postings import Postings, settle
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
-out = Console(soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, width=bench_table.WIDTH)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+_WARM_UP = 3.0
 _VERIFIED = ("wallet", "affiliates")
 
 
@@ -56,6 +58,9 @@ def _measure(stack: Stack, size: Size) -> list[dict[str, float]]:
     with err.status("making customers and affiliates") as status, bench_pgbench.scratch(stack, size.customers) as floor:
         postings = Postings.prepare(stack, size.customers)
         conversions = Conversions.prepare(stack, size.affiliates)
+        settle(stack)
+        postings.load(postings.customers, min(size.seconds, _WARM_UP))  # not counted: caches fill, plans are made
+        conversions.convert(CLIENTS, min(size.seconds, _WARM_UP))
         for number in range(1, size.rounds + 1):
             status.update(f"round {number} of {size.rounds}: conversions")
             samples = conversions.measure(floor, size.seconds)

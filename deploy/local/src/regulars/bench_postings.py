@@ -29,18 +29,15 @@ _QUIET = 60.0  # seconds that the services get to read what a measurement has le
 
 @dataclass(frozen=True)
 class Postings:
-    """What the measurement works on: the wallet of a running stack, and customers it knows."""
+    """What the measurement works on: the wallet of a running stack, and customers it gets to know."""
 
     stack: Stack
     customers: Sequence[str]
 
     @classmethod
     def prepare(cls, stack: Stack, customers: int) -> "Postings":
-        """Make the customers as a merchant does, and wait until the wallet knows them."""
-        postings = cls(stack, waiting.run(_make_customers(stack, customers)))
-        settle(stack)
-        postings.load(postings.customers, 1.0)
-        return postings
+        """Make the customers as a merchant does."""
+        return cls(stack, waiting.run(_make_customers(stack, customers)))
 
     def measure(self, pgbench: Pgbench, seconds: float) -> Samples:
         """One round: each figure and its floor one after the other, so that both meet the same machine."""

@@ -12,6 +12,8 @@ from regulars.bench_trace import LEGS
 
 Rounds = Sequence[Mapping[str, float]]
 
+WIDTH = 130  # columns; a narrower terminal wraps, which reads better than figures cut off
+
 SCALE = (
     "For scale, measured elsewhere on the same kind of machine, at 64 clients: Formance Ledger posts 94/s by default"
     " and 327/s at best, Blnk 247/s and 526/s."
@@ -39,7 +41,7 @@ class Line:
 
 
 def _conversions(clients: int) -> Iterator[Line]:
-    title = f"convert-to-balance, {clients} client{'s' if clients > 1 else ''}"
+    title = f"conversions, {clients} client{'s' if clients > 1 else ''}"
     alone = ("its parts alone", "parts_ms") if clients == 1 else ("", "")
     yield Line(title, "/s", f"convert_{clients}_rate", "GET affiliate", f"read_{clients}_rate")
     p50 = alone if clients == 1 else ("GET affiliate", f"read_{clients}_p50")
@@ -52,19 +54,19 @@ def _postings(name: str, title: str, times: float) -> Iterator[Line]:
     yield Line(f"postings, {title}", "/s", f"wallet_{name}_rate", "pgbench", rate, Aim(times=times))
     yield Line(f"postings, {title}, p50", "ms", f"wallet_{name}_p50", "pgbench, mean", mean)
     yield Line(f"postings, {title}, p99", "ms", f"wallet_{name}_p99", "pgbench, mean", mean)
-    yield Line(f"postings, {title}, CPU of the wallet", "µs each", f"wallet_{name}_cpu_us")
+    yield Line(f"postings, {title}, CPU of wallet", "µs", f"wallet_{name}_cpu_us")
 
 
 LINES = (
     *(line for clients in (1, 16, 64) for line in _conversions(clients)),
     *(
-        Line(f"conversion, 64 clients, CPU of {program}", "µs each", f"convert_64_cpu_us_{program}")
+        Line(f"conversions, 64 clients, CPU of {program}", "µs", f"convert_64_cpu_us_{program}")
         for program in ("gateway", "affiliates", "wallet")
     ),
-    *_postings("many", "1,000 customers, 64 clients", times=0.5),
-    *_postings("hot", "one hot customer, 64 clients", times=3),
-    Line("floor: a transaction with one row", "ms", "commit_ms"),
-    Line("floor: producer to consumer over Kafka", "ms", "hop_ms"),
+    *_postings("many", "1,000 customers", times=0.5),
+    *_postings("hot", "one hot customer", times=3),
+    Line("floor: commit of one row", "ms", "commit_ms"),
+    Line("floor: producer to consumer, Kafka", "ms", "hop_ms"),
 )
 
 
@@ -126,30 +128,33 @@ def _judge(aim: Aim, values: Sequence[float], ratios: Sequence[float]) -> dict[s
 
 
 def _figures(figures: Sequence[Mapping[str, Any]], rounds: int) -> Table:
-    table = Table(box=None, pad_edge=False, title=f"{rounds} rounds: median (min-max)", title_justify="left")
-    for title in ("figure", "unit", "", "floor", "", "ratio"):
-        table.add_column(title, justify="left" if title in {"figure", "unit", "floor"} else "right", no_wrap=True)
+    title = f"convert-to-balance at the gateway, postings at the wallet: median (min-max) of {rounds} rounds"
+    table = _table(title, "figure", "", "floor of the same rounds", "", "ratio")
     for figure in figures:
-        floor = figure.get("floor", {})
-        table.add_row(
-            *(figure["figure"], figure["unit"], _shown(figure)),
-            *((floor["figure"], _shown(floor), _shown(figure["ratio"])) if floor else ()),
-        )
+        floor = figure.get("floor")
+        beside = (floor["figure"], _shown(floor, figure["unit"]), _number(figure["ratio"]["median"])) if floor else ()
+        table.add_row(figure["figure"], _shown(figure, figure["unit"]), *beside)
     return table
 
 
 def _breakdown(breakdown: Mapping[str, Any]) -> Table:
-    title = f"One conversion at 1 client, the mean of {breakdown['calls']:.0f} calls"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    table.add_column("from the request to the reply", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
+    table = _table(
+        f"One conversion at 1 client, the mean of {breakdown['calls']:.0f} calls", "from request to reply", ""
+    )
     for leg in breakdown["legs"]:
-        table.add_row(leg["figure"], _shown(leg))
+        table.add_row(leg["figure"], _shown(leg, leg["unit"]))
     return table
 
 
-def _shown(spread: Mapping[str, Any]) -> str:
-    return f"{_number(spread['median'])} ({_number(spread['min'])}-{_number(spread['max'])})"
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, title=f"\n{title}", title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if len(column) > len("ratio") else "right", no_wrap=True)
+    return table
+
+
+def _shown(spread: Mapping[str, Any], unit: str) -> str:
+    return f"{_number(spread['median'])} ({_number(spread['min'])}-{_number(spread['max'])}) {unit}"
 
 
 def _number(value: float) -> str:

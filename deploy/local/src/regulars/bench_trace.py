@@ -1,5 +1,6 @@
 """What Kafka tells of a conversion: when its events were written and when they were published; and what Kafka costs alone."""
 
+import asyncio
 import itertools
 import json
 import secrets
@@ -28,6 +29,7 @@ LEGS = (
 )
 
 _HOPS = 200
+_PATIENCE = 60.0
 _HALF_A_MILLISECOND = 0.0005  # a record's time is cut off to milliseconds
 
 
@@ -51,7 +53,7 @@ async def ends(bootstrap: str) -> Offsets:
 async def told_since(bootstrap: str, begin: Offsets) -> dict[Key, Told]:
     """What has been told of claims since; of a repeated event the first counts."""
     told: dict[Key, Told] = {}
-    async with _reader(bootstrap) as consumer:
+    async with asyncio.timeout(_PATIENCE), _reader(bootstrap) as consumer:
         end = await _ends(consumer)
         consumer.assign(list(begin))
         for partition, offset in begin.items():
@@ -81,8 +83,9 @@ async def hop_ms(bootstrap: str) -> float:
     try:
         await admin.create_topics([NewTopic(topic, 1, 1)])
         async with (
+            asyncio.timeout(_PATIENCE),
             AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True) as producer,
-            AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False) as consumer,
+            _reader(bootstrap) as consumer,
         ):
             await producer.send_and_wait(topic, b"")  # the topic has a leader now
             consumer.assign([TopicPartition(topic, 0)])

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from regulars import bench, bench_table, load
+from regulars.bench import Size
+from regulars.bench_postings import token
+from regulars.trouble import Trouble
+
+TINY = Size(rounds=1, seconds=0.5, customers=20, affiliates=4)
+
+
+def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys):
+    found = bench.run(stack, TINY, tmp_path / "bench.json")
+    figures = {figure["figure"]: figure for figure in found["figures"]}
+    assert figures.keys() == {line.title for line in bench_table.LINES}
+    assert all(figure["median"] > 0 for figure in figures.values())
+    assert all(
+        figure["floor"]["median"] > 0
+        for figure in figures.values()
+        if "CPU" not in figure["figure"] and "floor:" not in figure["figure"]
+    )
+    assert [figure["figure"] for figure in found["figures"] if "met" in figure] == [
+        "conversions, 1 client, p50",
+        "postings, 1,000 customers",
+        "postings, one hot customer",
+    ]
+    legs = [leg["median"] for leg in found["breakdown"]["legs"]]
+    assert len(legs) == 6
+    assert found["breakdown"]["calls"] >= 1
+    assert 0 < sum(legs) < 1.1 * figures["conversions, 1 client, p99"]["median"]
+    assert json.loads((tmp_path / "bench.json").read_text()) == found
+    printed = capsys.readouterr().out
+    assert all(title in printed for title in figures)
+
+
+def test_a_reply_with_another_status_fails_the_bench(stack):
+    plan = load.Plan(
+        url=stack.url("wallet"),
+        paths=["/dev/v1/customers/cus_00000000000000000000000000/wallet/adjustments"],
+        token=token(stack, "wallet"),
+        clients=2,
+        seconds=0.2,
+        status=201,
+        body='{"amount":1}',
+    )
+    with pytest.raises(Trouble, match=r"said 404, not 201: .*not_found"):
+        load.run(plan)
