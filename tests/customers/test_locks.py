@@ -4,7 +4,11 @@ import asyncio
 
 import pytest
 
+from chassis import clock, ids
+from contracts.ids import CUSTOMER
+from customers import contacts, store
 from customers.consumers import on_cart_contact_given, on_orders_completed
+from customers.figures import Who
 
 
 @pytest.fixture
@@ -25,6 +29,26 @@ async def test_contacts_lock_in_the_order_of_ids(shop, zoe_and_ann, back):
         await shop.somebody_waits()
         assert await shop.is_free(ann)
     assert len(await task) == 2
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_records_are_made_in_the_order_of_their_addresses(shop, back):
+    """Who waits for somebody making an earlier address keeps nobody waiting for a later one."""
+
+    async def make(conn, address):
+        contact = contacts.read(shop.contact(address))
+        return await store.add_customers(conn, [(Who(shop.store_id, ids.new(CUSTOMER)), contact)], clock.now())
+
+    given = [shop.contact("ann@example.com"), shop.contact("zoe@example.com")]
+    async with shop.worker.transaction() as first:
+        await make(first, "ann@example.com")
+        task = asyncio.create_task(shop.tell(on_cart_contact_given, *(reversed(given) if back else given)))
+        await shop.somebody_waits()
+        async with shop.worker.transaction() as second:
+            await second.execute("SET LOCAL lock_timeout = '100ms'")
+            assert len(await make(second, "zoe@example.com")) == 1
+    assert len(await task) == 2
+    assert await shop.count() == 2
 
 
 @pytest.mark.parametrize("back", [False, True])
