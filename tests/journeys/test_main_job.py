@@ -171,8 +171,8 @@ async def test_traces_go_from_the_request_to_the_last_handler(world):
     assert {"claim.converted", "wallet.posted", "claim.completed"} <= seen
 
 
-async def traced(world, trace: str) -> set[str]:
-    """The types of the events that carry a trace."""
+async def traced(world, trace: str, last: str = "claim.completed") -> set[str]:
+    """The types of the events that carry a trace, read until the last of them."""
     from aiokafka import AIOKafkaConsumer  # noqa: PLC0415
 
     consumer = AIOKafkaConsumer(
@@ -182,7 +182,7 @@ async def traced(world, trace: str) -> set[str]:
     seen = set()
     try:
         async with asyncio.timeout(20):
-            while "claim.completed" not in seen:
+            while last not in seen:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         headers = dict(record.headers)
@@ -200,3 +200,22 @@ async def test_gauges_are_exact_at_rest(world):
             gauges = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines() if not line.startswith("#"))
         names = ("consumer_lag", "outbox_oldest_seconds", "parked", "dead_letters")
         assert [gauges[f'regulars_{name}{{service="{service}"}}'] for name in names] == ["0.0"] * 4
+
+
+async def test_requests_in_one_batch_keep_their_own_traces(world):
+    customer, _ = await world.affiliate_with()
+    traces = [secrets.token_hex(16) for _ in range(8)]
+
+    async def adjust(trace: str) -> int:
+        headers = {
+            "authorization": f"Bearer {world.stack.api_key}",
+            "idempotency-key": trace,
+            "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01",
+        }
+        path = f"/dev/v1/customers/{customer}/wallet/adjustments"
+        async with world.session.post(world.stack.gateway_url + path, json={"amount": 1}, headers=headers) as reply:
+            return reply.status
+
+    assert await asyncio.gather(*(adjust(trace) for trace in traces)) == [201] * 8
+    for trace in traces:
+        assert await traced(world, trace, "wallet.posted") == {"wallet.posted"}

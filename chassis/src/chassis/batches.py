@@ -8,11 +8,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from chassis import idempotency
+from chassis import idempotency, tracing
 from chassis.db import Conn, Database
 from chassis.idempotency import Claimed, Key
 from chassis.problems import IdempotencyKeyReused, InFlight, Problem
@@ -20,14 +20,22 @@ from chassis.reply import Rendered, Reply, render
 
 LARGEST = 200
 
-Write = Callable[[Conn, str, Sequence[Any]], Awaitable[Sequence[Reply | Problem]]]
+
+class Queued(NamedTuple):
+    """A command in a batch, and the trace of the request that brought it."""
+
+    value: Any
+    traceparent: str | None
+
+
+Write = Callable[[Conn, str, Sequence[Queued]], Awaitable[Sequence[Reply | Problem]]]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def coalesced(write: Write) -> Callable[[F], F]:
-    """Mark an endpoint that returns ``Command``: ``write(conn, store_id, commands)`` does many in one transaction.
+    """Mark an endpoint that returns ``Command``: ``write(conn, store_id, queued)`` does many in one transaction.
 
-    Result i of ``write`` belongs to command i; a refusal is a result, and has written nothing.
+    Result i of ``write`` belongs to member i; a refusal is a result, and has written nothing.
     """
 
     def mark(endpoint: F) -> F:
@@ -41,7 +49,7 @@ def coalesced(write: Write) -> Callable[[F], F]:
 class Member:
     """One request of a batch."""
 
-    command: Any
+    queued: Queued
     key: Key | None
     fingerprint: bytes
     request_id: str
@@ -61,7 +69,8 @@ class Coalescer:
         self, store_id: str, command: Any, key: Key | None, fingerprint: bytes, request_id: str
     ) -> tuple[Rendered, bool]:
         """Have a command done with the next batch; its reply, and whether that is a replay."""
-        member = Member(command, key, fingerprint, request_id, asyncio.get_running_loop().create_future())
+        queued = Queued(command, tracing.current.get())
+        member = Member(queued, key, fingerprint, request_id, asyncio.get_running_loop().create_future())
         queue = self._queues.get(store_id)
         if queue is None:
             queue = self._queues[store_id] = deque()
@@ -98,7 +107,7 @@ class Coalescer:
         async with self._database.transaction(store_id) as conn:
             claims = await _claim(conn, members)
             leaders, followers = _sort_out(members, claims, outcomes)
-            results = await self._write(conn, store_id, [member.command for member in leaders]) if leaders else []
+            results = await self._write(conn, store_id, [member.queued for member in leaders]) if leaders else []
             rendered = [render(result, member.request_id) for member, result in zip(leaders, results, strict=True)]
             await _settle(conn, leaders, results, rendered)
         outcomes += [(member, reply, False) for member, reply in zip(leaders, rendered, strict=True)]

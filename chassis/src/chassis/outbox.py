@@ -24,8 +24,8 @@ class Announced(NamedTuple):
     traceparent: str | None
 
 
-def add(conn: "Conn", event: Event, *, because: Event | None = None) -> None:
-    """Publish an event if this transaction commits. ``because`` is the event that led to it, where it is one of many."""
+def add(conn: "Conn", event: Event, *, because: tracing.Traced | None = None) -> None:
+    """Publish an event if this transaction commits. ``because``: the one of many events or requests that led to it."""
     traceparent = because.traceparent if because is not None else tracing.current.get()
     conn.announced.append(Announced(ids.new_uuid(), event, traceparent))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from chassis import ids, replies
+from chassis.batches import Queued
 from chassis.db import Conn as AnyConn
 from chassis.http import Api, Asked, Caller, Command, Conn, Data, Reply, answered_by, coalesced, policy
 from chassis.money import Amount, Major, major
@@ -111,9 +112,9 @@ async def ask(body: NewParcel, caller: Caller, conn: Conn) -> Asked:
     return Asked(parcel.id)
 
 
-async def send_many(conn: AnyConn, store_id: StoreId, amounts: Sequence[int]) -> list[Reply | Problem]:
+async def send_many(conn: AnyConn, store_id: StoreId, queued: Sequence[Queued]) -> list[Reply | Problem]:
     results: list[Reply | Problem] = []
-    for amount in amounts:
+    for amount, _ in queued:
         if amount == 88800:
             await conn.execute("SELECT 1 / 0")
         if amount == 66600:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from chassis import problems, stores
+from chassis.batches import Queued
 from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, policy
 from chassis.money import Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, page_of, read_cursor
@@ -92,10 +93,11 @@ class _Asked(NamedTuple):
     adjustment: Adjustment
 
 
-async def _adjust_many(conn: Conn, store_id: str, asked: Sequence[_Asked]) -> list[Reply | Problem]:
+async def _adjust_many(conn: Conn, store_id: str, queued: Sequence[Queued]) -> list[Reply | Problem]:
     currency = await stores.currency(conn, store_id)
-    read = [_read(one, currency) for one in asked]
-    outcomes = iter(await append_batch(conn, store_id, [post for post in read if isinstance(post, Post)]))
+    read = [_read(member.value, currency) for member in queued]
+    posts = [(post, member) for post, member in zip(read, queued, strict=True) if isinstance(post, Post)]
+    outcomes = iter(await append_batch(conn, store_id, [post for post, _ in posts], [member for _, member in posts]))
     return [_reply(post, next(outcomes)) if isinstance(post, Post) else post for post in read]
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis import clock, ids, outbox, stores
 from chassis.db import Conn
-from contracts.event import Event
+from chassis.tracing import Traced
 from contracts.ids import WALLET_ENTRY
 from wallet import answers
 from wallet.book import Account, Book
@@ -15,11 +15,11 @@ from wallet.postings import ORDER, Capture, Cause, Entry, Hold, Outcome, Post, P
 
 
 async def append_batch(
-    conn: Conn, store_id: str, postings: Sequence[Posting], because: Sequence[Event] = ()
+    conn: Conn, store_id: str, postings: Sequence[Posting], because: Sequence[Traced] = ()
 ) -> list[Outcome]:
     """Decide postings in order and write what they come to; outcome i belongs to posting i.
 
-    About five statements for any number of postings. ``because``: the event behind each posting, where there is one.
+    About five statements for any number of postings. ``because``: the event or request behind each posting.
 
     Raises:
         NotYet: the store is not known here yet, so neither is its currency.
