@@ -116,6 +116,10 @@ async def test_the_broker_killed_for_twenty_seconds(world):
     await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
     await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
     await asyncio.sleep(20)
+    async with world.session.get(world.stack.url("wallet") + "/readyz") as ready:
+        assert (ready.status, (await ready.json())["reasons"]) == (503, ["Kafka does not answer"])
+    async with world.session.get(world.stack.url("wallet") + "/livez") as alive:
+        assert alive.status == 200
     await asyncio.to_thread(world.stack.start, "kafka")
     before = len(load.done)
     await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > before + 8, 60)

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 BATCH = 500
 
+_PING = 1.0  # seconds
 _GRACE = 15.0  # seconds that a running batch gets at the end
 
 
@@ -62,13 +63,16 @@ class Consumer:
         self._inbox.close()
         await self._drop()
 
-    def reasons(self) -> list[str]:
-        """Why this process does not consume yet."""
-        return [
+    async def reasons(self) -> list[str]:
+        """Why this process does not consume."""
+        outside = [
             f"consumer group {group.of(self._service)} has not been joined"
             for group in self._groups
             if group not in self._joined
         ]
+        if outside or self._broker is None:
+            return outside
+        return [] if await self._broker.ping(_PING) else ["Kafka does not answer"]
 
     async def lag(self) -> int:
         """How many records of our partitions are not handed out yet. Raises ``KafkaError`` when the broker is away."""

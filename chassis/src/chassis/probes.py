@@ -1,8 +1,10 @@
 """What an orchestrator asks a process: alive, ready, and how it does."""
 
+import math
 from datetime import timedelta
 
 import asyncpg
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -41,7 +43,7 @@ async def _reasons(runtime: Runtime) -> list[str]:
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reasons.append(f"the database does not answer ({type(error).__name__})")
     if runtime.consumer is not None:
-        reasons += runtime.consumer.reasons() or await _topics_wrong(runtime)
+        reasons += await runtime.consumer.reasons() or await _topics_wrong(runtime)
     return reasons
 
 
@@ -50,11 +52,18 @@ async def _topics_wrong(runtime: Runtime) -> list[str]:
     if not runtime.topics_checked:
         try:
             wrong = await topics.check(runtime.settings.kafka)
-        except OSError as error:
+        except (OSError, KafkaError) as error:
             return [f"Kafka does not answer ({type(error).__name__})"]
         runtime.topics_checked = not wrong
         return wrong
     return []
+
+
+async def _lag(runtime: Runtime) -> float:
+    try:
+        return await runtime.consumer.lag() if runtime.consumer is not None else 0
+    except KafkaError:
+        return math.nan
 
 
 async def metrics(request: Request) -> Response:
@@ -77,5 +86,5 @@ async def metrics(request: Request) -> Response:
         age.labels(runtime.service).set((row["age"] or timedelta()).total_seconds())
         parked.labels(runtime.service).set(row["parked"])
         dead.labels(runtime.service).set(row["dead"])
-    lag.labels(runtime.service).set(await runtime.consumer.lag() if runtime.consumer is not None else 0)
+    lag.labels(runtime.service).set(await _lag(runtime))
     return Response(generate_latest(registry), media_type=_METRICS_TYPE)

@@ -127,7 +127,7 @@ class World:
     async def joined(self, consumer: Consumer, seconds: float = 20) -> None:
         """Wait until the broker counts us in; a member that was killed stays in the group for 6 s."""
         async with asyncio.timeout(seconds):
-            while consumer.reasons():  # noqa: ASYNC110
+            while await consumer.reasons():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def caught_up(self, consumer: Consumer, seconds: float = 10) -> None:

@@ -176,7 +176,7 @@ async def test_a_process_started_before_its_broker_says_so_and_waits(world, rout
     starting = asyncio.create_task(consumer.start())
     await asyncio.sleep(0.3)
     assert not starting.done()
-    assert consumer.reasons() == [f"consumer group {world.service} has not been joined"]
+    assert await consumer.reasons() == [f"consumer group {world.service} has not been joined"]
     consumer._bootstrap = world.bootstrap
     await asyncio.wait_for(starting, 10)
     await world.joined(consumer)
