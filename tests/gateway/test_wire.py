@@ -107,8 +107,10 @@ async def test_a_body_that_never_ends_ends_in_a_408(world):
     world.carts.seen.clear()
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(request(world, "Content-Length: 100", body="a"))
-    answered = await asyncio.wait_for(reader.read(), 5)
-    writer.close()
+    try:
+        answered = await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
     assert answered.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answered.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
     assert world.carts.seen == []
