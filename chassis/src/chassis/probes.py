@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -67,7 +67,7 @@ async def _lag(runtime: Runtime) -> float:
 
 
 async def metrics(request: Request) -> Response:
-    """Four gauges in Prometheus' text format: consumer lag, outbox age, parked, dead letters."""
+    """Consumer lag, outbox age, parked, dead letters, and what the service itself counts, for Prometheus."""
     runtime: Runtime = request.app.state.runtime
     registry = CollectorRegistry()
     lag = Gauge("regulars_consumer_lag", "Events not yet handled", ["service"], registry=registry)
@@ -87,4 +87,4 @@ async def metrics(request: Request) -> Response:
         parked.labels(runtime.service).set(row["parked"])
         dead.labels(runtime.service).set(row["dead"])
     lag.labels(runtime.service).set(await _lag(runtime))
-    return Response(generate_latest(registry), media_type=_METRICS_TYPE)
+    return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=_METRICS_TYPE)

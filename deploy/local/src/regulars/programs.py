@@ -56,6 +56,7 @@ def environments(
         "REGULARS_KEY_PEPPER": secrets["key_pepper"],
         "REGULARS_VISITOR_PEPPER": secrets["visitor_pepper"],
         "REGULARS_UPSTREAMS": json.dumps({name: url(name, ports) for name in SERVICES}, separators=(",", ":")),
-        "REGULARS_PUBLIC_URL": url("gateway", ports),
     }
+    for name in ("gateway", "carts"):
+        everyone[name]["REGULARS_PUBLIC_URL"] = url("gateway", ports)
     return everyone
