@@ -159,7 +159,12 @@ PLAIN = [structlog.stdlib.add_log_level, logs._without_values, structlog.dev.Con
 async def serving(service: Service, settings: Settings, kind: str = "api") -> AsyncIterator[Client]:
     """The service as a process of this kind runs it, on its port."""
     structlog.configure(processors=PLAIN)
-    async with service.running(settings, kind) as (runtime, app), aiohttp.ClientSession() as session:
+    async with (
+        service.running(settings, kind) as (runtime, app),
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True)  # a refused body ends its connection
+        ) as session,
+    ):
         server = Server(app, "127.0.0.1", settings.port, interface=Interfaces.ASGINL, log_enabled=False)
         task = asyncio.create_task(server.serve())
         await asyncio.sleep(0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
@@ -70,9 +71,14 @@ class Consumer:
             for group in self._groups
             if group not in self._joined
         ]
-        if outside or self._broker is None:
+        if outside:
             return outside
-        return [] if await self._broker.ping(_PING) else ["Kafka does not answer"]
+        try:
+            async with asyncio.timeout(_PING):
+                await self.lag()
+        except (KafkaError, TimeoutError):
+            return ["Kafka does not answer"]
+        return []
 
     async def lag(self) -> int:
         """How many records of our partitions are not handed out yet. Raises ``KafkaError`` when the broker is away."""
