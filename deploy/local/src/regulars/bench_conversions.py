@@ -3,22 +3,21 @@
 import asyncio
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
 from regulars import bench_trace, load, waiting
 from regulars.bench_pgbench import Pgbench
-from regulars.bench_postings import Samples, cpu_seconds, settle
+from regulars.bench_postings import Samples, settle, with_cpu
 from regulars.load import Load, Plan
 from regulars.shopping import Shopping
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
 CLIENTS = (1, 16, 64)
-WORKERS = ("gateway", "affiliates", "wallet")
 
 _PRICE = 1_000_000
 _AT_ONCE = 8
@@ -59,12 +58,9 @@ class Conversions:
     def _watched(self, clients: int, seconds: float) -> Samples:
         """Convert, and see who works for it; with one client, also what a call is made of."""
         begin = waiting.run(bench_trace.ends(self.stack.kafka_bootstrap))
-        spent, began = {name: cpu_seconds(self.stack, name) for name in WORKERS}, time.perf_counter()
-        result = self.convert(clients, seconds)
-        done = (time.perf_counter() - began) * result.per_second  # the warm-up's calls cost too
+        result, cpu = with_cpu(self.stack, partial(self.convert, clients, seconds))
         samples = _figures(f"convert_{clients}", result)
-        for name, before in spent.items():
-            samples[f"convert_{clients}_cpu_us_{name}"] = (cpu_seconds(self.stack, name) - before) / done * 1e6
+        samples |= {f"convert_{clients}_cpu_us_{program}": spent for program, spent in cpu.items()}
         samples[f"convert_{clients}_load"] = os.getloadavg()[0]
         if clients == 1:
             settle(self.stack)

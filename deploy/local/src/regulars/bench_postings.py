@@ -5,7 +5,7 @@ import os
 import secrets
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,17 +64,13 @@ class Postings:
         return load.run(plan)
 
     def _wallet(self, name: str, customers: Sequence[str], seconds: float) -> Samples:
-        spent, began = cpu_seconds(self.stack, "wallet"), time.perf_counter()
-        result = self.load(customers, seconds)
-        spent, lasted = cpu_seconds(self.stack, "wallet") - spent, time.perf_counter() - began
-        # the warm-up's requests cost too: what was spent is set against the time it was spent in
+        result, cpu = with_cpu(self.stack, partial(self.load, customers, seconds))
         return {
             f"wallet_{name}_rate": result.per_second,
             f"wallet_{name}_p50": result.p50_ms,
             f"wallet_{name}_p99": result.p99_ms,
-            f"wallet_{name}_cpu_us": spent / lasted / result.per_second * 1e6,
             f"wallet_{name}_load": os.getloadavg()[0],
-        }
+        } | {f"wallet_{name}_cpu_us_{program}": spent for program, spent in cpu.items()}
 
 
 def token(stack: Stack, service: str) -> str:
@@ -83,10 +79,23 @@ def token(stack: Stack, service: str) -> str:
     return Signer(stack.environment("gateway")["REGULARS_TOKEN_PRIVATE_JWK"]).sign(caller, service)
 
 
-def cpu_seconds(stack: Stack, program: str) -> float:
-    """What a program has used of the processors so far, its children included."""
-    process = psutil.Process(stack.pid(program))
-    return float(sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True))))
+def with_cpu(stack: Stack, measurement: Callable[[], Load]) -> tuple[Load, Samples]:
+    """Measure, and say what each program used of the processors meanwhile, and ``all`` of them, in µs per request."""
+    before, began = _cpu_seconds(stack), time.perf_counter()
+    result = measurement()
+    done = (time.perf_counter() - began) * result.per_second  # the requests of the warm-up cost too
+    after = _cpu_seconds(stack)
+    spent = {program: (after[program] - seconds) / done * 1e6 for program, seconds in before.items()}
+    return result, spent | {"all": sum(spent.values())}
+
+
+def _cpu_seconds(stack: Stack) -> dict[str, float]:
+    """What each program has used of the processors so far, its children included."""
+    used = {}
+    for program, pid in stack.pids().items():
+        process = psutil.Process(pid)
+        used[program] = float(sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True))))
+    return used
 
 
 def settle(stack: Stack) -> None:

@@ -54,14 +54,15 @@ def _postings(name: str, title: str, times: float) -> Iterator[Line]:
     yield Line(f"postings, {title}", "/s", f"wallet_{name}_rate", "pgbench", rate, Aim(times=times))
     yield Line(f"postings, {title}, p50", "ms", f"wallet_{name}_p50", "pgbench, mean", mean)
     yield Line(f"postings, {title}, p99", "ms", f"wallet_{name}_p99", "pgbench, mean", mean)
-    yield Line(f"postings, {title}, CPU of wallet", "µs", f"wallet_{name}_cpu_us")
+    yield Line(f"postings, {title}, CPU of wallet", "µs", f"wallet_{name}_cpu_us_wallet")
+    yield Line(f"postings, {title}, CPU of all", "µs", f"wallet_{name}_cpu_us_all")
 
 
 LINES = (
     *(line for clients in (1, 16, 64) for line in _conversions(clients)),
     *(
         Line(f"conversions, 64 clients, CPU of {program}", "µs", f"convert_64_cpu_us_{program}")
-        for program in ("gateway", "affiliates", "wallet")
+        for program in ("gateway", "affiliates", "wallet", "all")
     ),
     *_postings("many", "1,000 customers", times=0.5),
     *_postings("hot", "one hot customer", times=3),
