@@ -121,10 +121,17 @@ class Stack:
         return lambda: waiting.ready(self.url(program))
 
     def status(self) -> dict[str, Any]:
-        """What `regulars status --json` prints."""
+        """What `regulars status --json` prints. What answers on our ports is ours only where our process runs."""
+        running = self.pids() if self.is_up else {}
         with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-            reasons = dict(zip(PROGRAMS, pool.map(lambda name: self.missing(name)(), PROGRAMS), strict=True))
-        services = {name: {"url": self.url(name), "healthy": reasons[name] is None} for name in (*SERVICES, "gateway")}
+            healthy = dict(
+                zip(
+                    PROGRAMS,
+                    pool.map(lambda name: name in running and self.missing(name)() is None, PROGRAMS),
+                    strict=True,
+                )
+            )
+        services = {name: {"url": self.url(name), "healthy": healthy[name]} for name in (*SERVICES, "gateway")}
         saved = self.state
         keys = {name: saved.get(name) for name in ("api_key", "publishable_key")}
         return {"gateway": self.gateway_url, **keys, "services": services}
