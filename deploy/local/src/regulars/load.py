@@ -37,7 +37,7 @@ class Plan:
     """What to send. ``status`` is the only good one; a POST gets a fresh idempotency key each time.
 
     Each request takes a random path of ``paths``, or with ``own_path`` client i takes the i-th and no other. What
-    comes back in the first ``warm_up`` seconds is not counted.
+    comes back during ``warm_up``, before the ``seconds``, is not counted.
     """
 
     url: str
@@ -50,7 +50,11 @@ class Plan:
     body: str = ""
     own_path: bool = False
     keep_calls: bool = False
-    warm_up: float = 0.5
+
+    @property
+    def warm_up(self) -> float:
+        """In seconds."""
+        return min(0.5, self.seconds / 2)
 
 
 @dataclass(frozen=True)
