@@ -85,7 +85,8 @@ def _java() -> list[str]:
 
 
 def _format(places: Places, cluster_id: str) -> None:
-    arguments = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(_settings(places))]
+    identity = f"--cluster-id={cluster_id}"  # one word: an id may begin with a dash
+    arguments = ["kafka.tools.StorageTool", "format", "--standalone", identity, "-c", str(_settings(places))]
     log = places.log("kafka")
     with log.open("ab") as output:
         try:
