@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -87,16 +87,21 @@ async def history(world) -> Sequence[Any]:
 
 
 async def test_each_event_three_times_changes_nothing_more(busy):
-    """Twice as the same event, for the inbox; once as a new event that says the same, for the natural keys."""
+    """Twice as the same event, for the inbox; then, the last first, as new events, for the natural keys and versions."""
     before = await busy.snapshot()
     records = await history(busy)
     async with AIOKafkaProducer(bootstrap_servers=busy.stack.kafka_bootstrap) as producer:
+
+        async def send(record: Any, headers: Iterable[tuple[str, bytes]]) -> None:
+            await producer.send(
+                record.topic, record.value, key=record.key, headers=list(headers), partition=record.partition
+            )
+
         for record in records:
-            renamed = [(k, str(ids.new_uuid()).encode() if k == "ce_id" else v) for k, v in record.headers]
-            for headers in (record.headers, record.headers, renamed):
-                await producer.send(
-                    record.topic, record.value, key=record.key, headers=list(headers), partition=record.partition
-                )
+            await send(record, record.headers)
+            await send(record, record.headers)
+        for record in reversed(records):
+            await send(record, ((k, str(ids.new_uuid()).encode() if k == "ce_id" else v) for k, v in record.headers))
         await producer.flush()
     await busy.settle()
     assert await busy.snapshot() == before

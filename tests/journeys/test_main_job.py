@@ -1,10 +1,17 @@
 """The main job at the gateway, and what its callers are promised."""
 
 import asyncio
+import base64
+import contextlib
+import json
 import secrets
 
+import asyncpg
 import pytest
-from journey import until
+from joserfc.jwk import OKPKey
+from journey import SERVICES, until
+
+from chassis.tokens import Caller, Signer
 
 pytestmark = pytest.mark.journeys
 
@@ -101,6 +108,25 @@ async def test_another_stores_key_gets_404_on_every_id(world):
     assert await world.snapshot("wallet", "affiliates", "carts") == before
 
 
+async def test_a_connection_with_no_store_set_reads_nothing(world):
+    """Of any table that has rows of stores in it."""
+    await world.affiliate_with()
+    filled = 0
+    for service in SERVICES:
+        api = await asyncpg.connect(world.stack.database_url(service, "api"))
+        try:
+            for (table,) in await world.sql(service, TENANT_TABLES):
+                if await world.sql(service, f'SELECT FROM "{table}" LIMIT 1'):
+                    filled += 1
+                    with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+                        assert await api.fetch(f'SELECT FROM "{table}" LIMIT 1') == [], f"{service}.{table}"
+        finally:
+            await api.close()
+    assert filled > len(SERVICES)
+
+
+TENANT_TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relrowsecurity"
+
 OPEN_DOORS = {
     "customers": "/dev/v1/customers",
     "wallet": "/dev/v1/wallet/transactions",
@@ -112,10 +138,23 @@ OPEN_DOORS = {
 
 @pytest.mark.parametrize("service", OPEN_DOORS)
 async def test_a_request_straight_to_a_service_without_a_gateway_token_gets_401(world, service):
-    for headers in ({}, {"authorization": f"Bearer {world.stack.api_key}"}, {"authorization": "Bearer e30.e30.e30"}):
+    strangers = ("", world.stack.api_key, "e30.e30.e30", *forged(world, service))
+    for headers in ({}, *({"authorization": f"Bearer {token}"} for token in strangers)):
         async with world.session.get(world.stack.url(service) + OPEN_DOORS[service], headers=headers) as reply:
             body = await reply.json(content_type=None)
         assert (reply.status, body["code"]) == (401, "unauthenticated")
+
+
+def forged(world, service: str) -> list[str]:
+    """What the gateway would say, signed by another key of the same name, and not signed at all; and its true word to another."""
+    environment = world.stack.environment("gateway")
+    ours = json.loads(environment["REGULARS_TOKEN_PRIVATE_JWK"])
+    theirs = OKPKey.generate_key("Ed25519", {"kid": ours["kid"]}, auto_kid=False).as_dict(private=True)
+    merchant = Caller(world.stack.store_id, "merchant", "key", frozenset({"customers.read", "fraud.read"}))
+    true, false = (Signer(json.dumps(key)) for key in (ours, theirs))
+    _, claims, _ = false.sign(merchant, service).split(".")
+    unsigned = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+    return [false.sign(merchant, service), f"{unsigned}.{claims}.", true.sign(merchant, "another")]
 
 
 async def test_a_blocked_buyer_sees_one_neutral_refusal(world):
@@ -193,13 +232,74 @@ async def traced(world, trace: str, last: str = "claim.completed") -> set[str]:
     return seen
 
 
+GAUGES = ("consumer_lag", "outbox_oldest_seconds", "parked", "dead_letters")
+
+
+async def gauges(world, service: str) -> list[float]:
+    """What a service's four gauges say."""
+    async with world.session.get(f"{world.stack.url(service)}/metrics") as reply:
+        said = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines() if not line.startswith("#"))
+    return [float(said[f'regulars_{name}{{service="{service}"}}']) for name in GAUGES]
+
+
 async def test_gauges_are_exact_at_rest(world):
     await world.settle()
     for service in ("customers", "wallet", "affiliates", "fraud-block", "carts"):
-        async with world.session.get(f"{world.stack.url(service)}/metrics") as reply:
-            gauges = dict(line.rsplit(" ", 1) for line in (await reply.text()).splitlines() if not line.startswith("#"))
-        names = ("consumer_lag", "outbox_oldest_seconds", "parked", "dead_letters")
-        assert [gauges[f'regulars_{name}{{service="{service}"}}'] for name in names] == ["0.0"] * 4
+        assert await gauges(world, service) == [0.0] * 4
+
+
+async def test_gauges_tell_what_waits(world):
+    """The wallet's inbox is locked, so it handles nothing; a lock keeps the customers' relay from leading."""
+    await world.settle()
+    wallet, customers = [
+        await asyncpg.connect(world.stack.admin_database_url(f"regulars_{name}")) for name in ("wallet", "customers")
+    ]
+    try:
+        async with wallet.transaction():
+            await wallet.execute("LOCK TABLE inbox")
+            for _ in range(2):  # the first batch is at work, not behind
+                await world.shop.add_customer(f"gauge-{secrets.token_hex(5)}@example.com", "Gauge")
+                await asyncio.sleep(0.3)
+            lag, *_ = await until(lambda: gauges(world, "wallet"), lambda said: said[0] > 0)
+            assert lag == 1
+        await take_the_lead(customers)
+        await world.shop.add_customer(f"gauge-{secrets.token_hex(5)}@example.com", "Gauge")
+        _, age, *_ = await until(lambda: gauges(world, "customers"), lambda said: said[1] > 0.5)
+        assert age < 30
+    finally:
+        await wallet.close()
+        await customers.close()
+    await world.settle()
+    for place, row in WAITING.items():
+        await world.sql("wallet", row)
+        told = await gauges(world, "wallet")
+        await world.sql("wallet", f"DELETE FROM {place}")
+        assert told == [0, 0, place == "parked", place == "dead_letter"]
+
+
+WAITING = {
+    "parked": """
+        INSERT INTO parked (consumer_group, topic, key, event_id, type, store_id, payload, reason, retry_at)
+        VALUES ('wallet', 'customers', 'nobody', uuidv7(), 'x', 'x', '', 'x', 'infinity')
+    """,
+    "dead_letter": """
+        INSERT INTO dead_letter (consumer_group, topic, headers, error_class, error) VALUES ('wallet', 'x', '{}', 'x', 'x')
+    """,
+}
+
+
+async def take_the_lead(conn: asyncpg.Connection) -> None:
+    """Throw the leading relay out and hold its lock."""
+    held = await conn.fetchrow(
+        """
+        SELECT pid, classid::bigint AS high, objid::bigint AS low
+        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE locktype = 'advisory' AND granted AND application_name LIKE '%-relay' AND datname = current_database()
+        """
+    )
+    lock = (held["high"] << 32) | held["low"]
+    await conn.execute("SELECT pg_terminate_backend($1)", held["pid"])
+    await conn.execute("SELECT pg_advisory_lock($1)", lock)
 
 
 async def test_requests_in_one_batch_keep_their_own_traces(world):

@@ -120,8 +120,10 @@ class World:
         await until(self.restless, lambda moving: not moving, seconds)
 
     async def verify(self) -> None:
-        """Every service's books are clean."""
+        """Every service's books are clean, and none has given an event up."""
         for service in CONSUMERS:
+            dead = await self.sql(service, "SELECT headers->>'ce_type' AS type, error_class, error FROM dead_letter")
+            assert not dead, f"{service} gave up {[tuple(row) for row in dead]}"
             environment = {**os.environ, **self.stack.environment(service)}
             done = await asyncio.create_subprocess_exec(
                 sys.executable,
