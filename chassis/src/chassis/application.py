@@ -52,7 +52,7 @@ def create(runtime: Runtime, api: Api | None) -> ASGIApp:
     app.state.runtime = runtime
     app.router.routes.extend(routes())
     if api is not None:
-        app.include_router(api)
+        app.router.routes.extend(api.routes)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)

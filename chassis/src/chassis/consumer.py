@@ -7,13 +7,15 @@ database with a new epoch reads ``stores`` and ``customers`` from their beginnin
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
+from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from chassis import rewind
 from chassis.db import Database
@@ -25,7 +27,8 @@ log = structlog.get_logger()
 
 BATCH = 500
 
-_PING = 1.0  # seconds
+_WAIT = 200  # milliseconds of one poll, ended by the first record
+_PING = 3.0  # seconds; a question to the broker queues behind the poll on its connection
 _GRACE = 15.0  # seconds that a running batch gets at the end
 
 
@@ -106,7 +109,8 @@ class Consumer:
                 group_id=group.of(self._service),
                 batch=True,
                 max_records=BATCH,
-                batch_timeout_ms=10,
+                batch_timeout_ms=_WAIT,
+                fetch_max_wait_ms=_WAIT,
                 session_timeout_ms=6000,  # the broker's least: so long a killed process keeps its partitions
                 heartbeat_interval_ms=2000,
                 auto_offset_reset="earliest",
@@ -117,6 +121,7 @@ class Consumer:
             for group in self._groups
         ]
         for group, subscriber in zip(self._groups, self._subscribers, strict=True):
+            subscriber.__class__ = _Patient
             subscriber(self._handler(group))
         await broker.start()
 
@@ -137,6 +142,17 @@ class Consumer:
         if broker is not None:
             await broker.stop()
         self._subscribers = []
+
+
+class _Patient(BatchSubscriber):
+    """Polls again at once. FastStream's own sleeps as long as it polled after each empty poll, and records wait."""
+
+    __slots__ = ()
+
+    async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord[Any, Any], ...]:
+        """The next records, none when the wait is over."""
+        batches = await consumer.getmany(timeout_ms=self.batch_timeout_ms, max_records=self.max_records)
+        return tuple(chain.from_iterable(batches.values()))
 
 
 class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]

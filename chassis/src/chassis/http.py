@@ -5,13 +5,18 @@ and what they may, the body's size and media type, the customer a path names, th
 Ask-and-wait endpoints (``replies.answered_by``) and coalesced ones (``batches.coalesced``) differ only in here.
 """
 
-from collections.abc import Callable, Coroutine
+import inspect
+import json
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from chassis import db, idempotency, tokens
 from chassis.batches import Write, coalesced
@@ -22,6 +27,7 @@ from chassis.problems import (
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
     Internal,
+    MalformedJson,
     NotFound,
     Problem,
     TooLarge,
@@ -94,6 +100,26 @@ class Endpoint(APIRoute):
         self.render = getattr(endpoint, "__render__", None)
         self.write = getattr(endpoint, "__write__", None)
         super().__init__(path, endpoint, **options)
+        if self.write is not None:
+            self.app = self._serve
+            self._body_name, self._body_model = _body_of(endpoint, self.param_convertors)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The way of a coalesced request: what FastAPI does around an endpoint cost half of its time (measured)."""
+        response = await self._handle(_Request(scope, receive), self._command)
+        await response(scope, receive, send)
+
+    async def _command(self, request: Request) -> Response:
+        """Call a coalesced endpoint with what its path names and its body. Raises what FastAPI would."""
+        try:
+            body = self._body_model.model_validate(await request.json())
+        except json.JSONDecodeError:
+            raise MalformedJson from None
+        except ValidationError as error:
+            flaws = error.errors(include_url=False, include_input=False, include_context=False)
+            raise RequestValidationError([flaw | {"loc": ("body", *flaw["loc"])} for flaw in flaws]) from None
+        response: Response = await self.endpoint(**request.path_params, **{self._body_name: body})
+        return response
 
     def get_route_handler(self) -> Handler:
         """FastAPI's handler with ours around it."""
@@ -209,6 +235,14 @@ class Endpoint(APIRoute):
                 first = await idempotency.kept(conn, key)
                 return (first or rendered).response(replayed=True)
             return rendered.response()
+
+
+def _body_of(endpoint: Callable[..., Any], path_params: Mapping[str, object]) -> tuple[str, type[BaseModel]]:
+    """The name and model of a coalesced endpoint's body. Raises ``TypeError`` if it takes anything else."""
+    rest = [p for name, p in inspect.signature(endpoint).parameters.items() if name not in path_params]
+    if len(rest) != 1 or not issubclass(rest[0].annotation, BaseModel):
+        raise TypeError(f"{endpoint.__name__} takes what its path names, and one body")
+    return rest[0].name, rest[0].annotation
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

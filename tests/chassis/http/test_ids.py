@@ -1,0 +1,25 @@
+"""Ids say when they were minted."""
+
+import time
+
+import pytest
+from typeid import TypeID
+
+from chassis import ids
+
+
+def test_a_fresh_id_is_young():
+    assert -1 < ids.age_seconds(ids.new("wallet_tx")) < 1
+
+
+def test_the_age_is_that_of_the_uuid():
+    minted = TypeID.from_string("cus_01hf3z7k8mfq5r1v0000000000")
+    milliseconds = int.from_bytes(minted.uuid.bytes[:6])
+    assert ids.age_seconds(str(minted)) == pytest.approx(time.time() - milliseconds / 1000, abs=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cus_", "cus_01HF", "cus_zzzzzzzzzzzzzzzzzzzzzzzzzz", "cus_01hf3z7k8mfq5r1v00000000000"]
+)
+def test_what_is_no_id_has_no_age(text):
+    assert ids.age_seconds(text) is None
