@@ -13,18 +13,34 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(autouse=True)
-async def asked_once(world):
-    """Affiliates ask nothing again, so that what an outbox or an inbox loses stays lost, and shows."""
-    await world.sql(
-        "affiliates",
-        """
-        CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql
-        AS $$ BEGIN NEW.ask_again_at := 'infinity'; RETURN NEW; END $$
-        """,
-    )
+async def watched(world):
+    """Affiliates ask nothing again, so what an inbox loses stays lost, and shows; what is announced is written down."""
+    await world.sql("affiliates", NEVER)
     await world.sql("affiliates", "CREATE TRIGGER never BEFORE INSERT ON ask FOR EACH ROW EXECUTE FUNCTION never()")
+    for service in WATCHED:
+        await world.sql(service, "CREATE SCHEMA watch")
+        await world.sql(service, "CREATE TABLE watch.announced (event_id text)")
+        await world.sql(service, NOTE)
+        await world.sql(
+            service, "CREATE TRIGGER note AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION watch.note()"
+        )
     yield
     await world.sql("affiliates", "DROP FUNCTION never() CASCADE")
+    for service in WATCHED:
+        await world.sql(service, "DROP SCHEMA watch CASCADE")
+
+
+WATCHED = ("affiliates", "wallet")
+
+NEVER = """
+    CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN NEW.ask_again_at := 'infinity'; RETURN NEW; END $$
+"""
+
+NOTE = """
+    CREATE FUNCTION watch.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    AS $$ BEGIN INSERT INTO watch.announced VALUES (NEW.event_id); RETURN NULL; END $$
+"""
 
 
 class Load:
@@ -67,7 +83,7 @@ class Load:
 
 
 async def prove(world: Any, load: Load) -> None:
-    """Each conversion that was confirmed, and no other, has one ledger entry."""
+    """Each conversion that was confirmed, and no other, has one ledger entry; whatever was announced is published."""
     await world.settle(90)
     rows = await world.sql(
         "wallet", "SELECT cause_id FROM entry WHERE cause_kind = 'claim' AND customer_id = $1", load.customer
@@ -75,6 +91,11 @@ async def prove(world: Any, load: Load) -> None:
     entries = Counter(row["cause_id"] for row in rows)
     assert entries == Counter(load.done)
     assert len(load.done) > 8
+    published = {dict(record.headers)["ce_id"].decode() for record in await world.history()}
+    for service in WATCHED:
+        announced = {row["event_id"] for row in await world.sql(service, "SELECT event_id FROM watch.announced")}
+        assert announced
+        assert announced <= published, f"{service} lost {len(announced - published)} events"
     await world.verify()
 
 

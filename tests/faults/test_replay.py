@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -68,28 +68,10 @@ async def test_every_topic_from_its_beginning_with_an_empty_inbox_changes_nothin
     await busy.verify()
 
 
-async def history(world) -> Sequence[Any]:
-    """Every record of every topic, each partition in its order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=world.stack.kafka_bootstrap, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(partitions())
-        await consumer.seek_to_beginning()
-        left = sum((await consumer.end_offsets(partitions())).values())
-        starts = sum((await consumer.beginning_offsets(partitions())).values())
-        records: list[Any] = []
-        while len(records) < left - starts:
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                records += batch
-        return records
-    finally:
-        await consumer.stop()
-
-
 async def test_each_event_three_times_changes_nothing_more(busy):
     """Twice as the same event, for the inbox; then, the last first, as new events, for the natural keys and versions."""
     before = await busy.snapshot()
-    records = await history(busy)
+    records = await busy.history()
     async with AIOKafkaProducer(bootstrap_servers=busy.stack.kafka_bootstrap) as producer:
 
         async def send(record: Any, headers: Iterable[tuple[str, bytes]]) -> None:

@@ -115,6 +115,23 @@ class World:
         finally:
             await consumer.stop()
 
+    async def history(self) -> list[Any]:
+        """Every record of every topic, each partition in its order."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka_bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(partitions())
+            await consumer.seek_to_beginning()
+            left = sum((await consumer.end_offsets(partitions())).values())
+            starts = sum((await consumer.beginning_offsets(partitions())).values())
+            records: list[Any] = []
+            while len(records) < left - starts:
+                for batch in (await consumer.getmany(timeout_ms=500)).values():
+                    records += batch
+            return records
+        finally:
+            await consumer.stop()
+
     async def settle(self, seconds: float = 60) -> None:
         """Wait until nothing moves any more."""
         await until(self.restless, lambda moving: not moving, seconds)

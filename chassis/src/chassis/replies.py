@@ -6,7 +6,7 @@ for longer than a topic keeps. Whoever waits over HTTP holds no connection meanw
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -61,14 +61,16 @@ async def ask(conn: Conn, request_id: str, request: Event) -> None:
         add(conn, request)
 
 
-async def answered(conn: Conn, request_id: str, request: type[Event]) -> None:
-    """The request was answered: it is not sent again."""
-    await conn.execute("DELETE FROM ask WHERE request_id = $1 AND type = $2", request_id, request.TYPE)
+async def answered(conn: Conn, request_ids: str | Sequence[str], request: type[Event]) -> None:
+    """The request was answered, or all of these were: it is not sent again. Call it under the lock of their root."""
+    asked = [request_ids] if isinstance(request_ids, str) else sorted(request_ids)
+    await conn.execute("DELETE FROM ask WHERE request_id = ANY($1) AND type = $2", asked, request.TYPE)
 
 
-async def answer(conn: Conn, request_id: str) -> None:
-    """Wake the HTTP callers that wait for ``request_id``; its figures are on the business row by now."""
-    await conn.execute("INSERT INTO answer (request_id) VALUES ($1) ON CONFLICT DO NOTHING", request_id)
+async def answer(conn: Conn, request_ids: str | Sequence[str]) -> None:
+    """Wake the HTTP callers that wait for a request, or for any of these; its figures are on the business row by now."""
+    given = [request_ids] if isinstance(request_ids, str) else sorted(request_ids)
+    await conn.execute("INSERT INTO answer (request_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", given)
     conn.wakes.add(CHANNEL)
 
 

@@ -116,7 +116,8 @@ async def _end(conn: Conn, ended: Sequence[tuple[Claim, Event]]) -> None:
         return
     await store_claims.end_claims(conn, [claim for claim, _ in ended])
     await store_journal.post(conn, [claims.moved(claim, claim.ended_at or clock.now()) for claim, _ in ended])
+    claim_ids = [claim.claim_id for claim, _ in ended]
+    await replies.answered(conn, claim_ids, ClaimConverted)
+    await replies.answer(conn, claim_ids)
     for claim, answer in ended:
-        await replies.answered(conn, claim.claim_id, ClaimConverted)
-        await replies.answer(conn, claim.claim_id)
         outbox.add(conn, claims.outcome(claim), because=answer)
