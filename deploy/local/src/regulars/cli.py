@@ -98,14 +98,6 @@ def verify() -> None:
 
 
 @app.command()
-def seed() -> None:
-    """Fill the demo store with customers."""
-    from regulars import seed as work  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    work.run(_started_quietly())
-
-
-@app.command()
 def demo() -> None:
     """Run the main job through the gateway and show what each service now knows."""
     from regulars import demo as work  # noqa: PLC0415
@@ -157,8 +149,7 @@ def _verified(stack: Stack, service: str) -> bool:
     command = [sys.executable, "-m", programs.module(service), "verify"]
     environment = {**os.environ, **stack.environment(service)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    out.print(f"[bold]{service}[/]: {'clean' if done.returncode == 0 else '[red]FAILED[/]'}")
-    out.print((done.stdout + done.stderr).rstrip(), markup=False)
+    out.print((done.stdout + done.stderr).rstrip(), markup=False, style=None if done.returncode == 0 else "red")
     return done.returncode == 0
 
 

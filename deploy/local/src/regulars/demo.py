@@ -59,6 +59,7 @@ async def _run(stack: Stack) -> None:
         await Story(Shopping.of(session, stack)).tell()
     out.print(f"\n[green]The main job ran end to end in {time.perf_counter() - began:.1f} s.[/green]")
     out.print("Run it again for new people, or look around: `regulars status`, `regulars verify`, `regulars logs`.")
+    out.print("The stack stays up for that; `regulars down` stops it.")
 
 
 class Story:
