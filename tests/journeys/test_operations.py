@@ -1,0 +1,65 @@
+"""What operators rely on: a stop that finishes what is in flight, and logs that name nobody."""
+
+import asyncio
+import json
+import secrets
+
+import pytest
+from journey import CONSUMERS, SERVICES
+
+pytestmark = pytest.mark.journeys
+
+
+async def test_a_stopped_service_finishes_what_is_in_flight(world):
+    """Affiliates gets SIGTERM while a caller waits for the wallet, which is down: the caller gets the 202 all the same."""
+    customer, _ = await world.affiliate_with()
+    await asyncio.to_thread(world.stack.stop, "wallet")
+    try:
+        waiting = asyncio.create_task(world.shop.convert(customer, 25, key="in-flight"))
+        while not await world.sql("affiliates", "SELECT FROM ask"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await asyncio.to_thread(world.stack.stop, "affiliates")
+        reply = await waiting
+        assert (reply.status, reply.data["status"]) == (202, "PROCESSING")
+    finally:
+        await asyncio.to_thread(world.stack.start, "affiliates")
+        await asyncio.to_thread(world.stack.start, "wallet")
+    await world.settle()
+    assert (await world.shop.convert(customer, 25, key="in-flight")).data["status"] == "COMPLETED"
+
+
+async def test_a_stopping_service_says_that_it_is_not_ready(world):
+    customer, _ = await world.affiliate_with()
+    await asyncio.to_thread(world.stack.stop, "wallet")
+    try:
+        waiting = asyncio.create_task(world.shop.convert(customer, 25))
+        while not await world.sql("affiliates", "SELECT FROM ask"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        stopping = asyncio.create_task(asyncio.to_thread(world.stack.stop, "affiliates"))
+        await asyncio.sleep(0.5)
+        async with world.session.get(world.stack.url("affiliates") + "/readyz") as ready:
+            assert (ready.status, (await ready.json())["reasons"]) == (503, ["shutting down"])
+        await waiting
+        await stopping
+    finally:
+        await asyncio.to_thread(world.stack.start, "affiliates")
+        await asyncio.to_thread(world.stack.start, "wallet")
+    await world.settle()
+
+
+async def test_logs_are_json_and_name_nobody(world):
+    """Also when things go wrong: a duplicate, a blocked buyer, a body that does not fit."""
+    canary = f"canary{secrets.token_hex(4)}"
+    email = f"{canary}@example.com"
+    await world.shop.add_customer(email, canary)
+    for body in ({"email": email}, {"email": f"{canary}@"}, {"email": email, "phone": canary, "name": canary * 100}):
+        assert (await world.shop.call("POST", "/dev/v1/customers", body)).status in {409, 422}
+    await world.shop.call("GET", f"/dev/v1/customers?q={canary}")
+    await world.affiliate_with()
+    await world.buy("sku-1000000", email=email)
+    await world.settle()
+    for service in SERVICES:
+        text = world.stack.places.log(service).read_text()
+        assert canary not in text, service
+        if service in CONSUMERS:
+            assert all(json.loads(line)["service"] == service for line in text.splitlines() if line)
