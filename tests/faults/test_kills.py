@@ -143,10 +143,30 @@ async def commit_without_broker(world: Any, wallet: asyncpg.Connection) -> int:
     """Kill the broker while the wallet has a batch at hand; the number of entries before it goes on."""
     async with wallet.transaction():
         await wallet.execute("LOCK TABLE inbox")
-        waiting = "SELECT pid FROM pg_locks WHERE relation = 'inbox'::regclass AND NOT granted"
-        await until(lambda: wallet.fetch(waiting), bool)
+        await until(lambda: wallet.fetch(WAITING, "inbox"), bool)
         await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
         return await wallet.fetchval(ENTRIES)
+
+
+WAITING = "SELECT pid FROM pg_locks WHERE relation = $1::text::regclass AND NOT granted"
+
+
+async def test_the_wallet_killed_in_the_middle_of_a_batch(world):
+    """A lock stops it between the inbox row and the entry: both are gone, and the batch comes again."""
+    customer, _ = await world.affiliate_with()
+    load = Load(world, customer)
+    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    wallet = await asyncpg.connect(world.stack.admin_database_url("regulars_wallet"))
+    try:
+        async with wallet.transaction():
+            await wallet.execute("LOCK TABLE entry")
+            await until(lambda: wallet.fetch(WAITING, "entry"), bool)
+            await asyncio.to_thread(world.stack.kill, "wallet")
+    finally:
+        await wallet.close()
+    await asyncio.to_thread(world.stack.wait_ready, "wallet")
+    await load.end()
+    await prove(world, load)
 
 
 async def test_the_broker_killed_for_twenty_seconds(world):

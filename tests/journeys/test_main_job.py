@@ -47,7 +47,7 @@ async def test_one_key_fifty_times_at_once_converts_once(world):
     assert balances == {"available": available - 25, "requested": 0, "converted": 25}
     assert (await world.shop.wallet(customer))["balance"] == 25
     other_body = await world.shop.convert(customer, 26, key="button-1")
-    assert (other_body.status, other_body.json["code"]) == (422, "idempotency_key_reused")
+    assert (other_body.status, other_body.json.get("code")) == (422, "idempotency_key_reused")
 
 
 async def test_fifty_different_keys_never_take_more_than_there_is(world):
@@ -95,7 +95,7 @@ async def test_another_stores_key_gets_404_on_every_id(world):
     for path in paths:
         assert (await world.shop.call("GET", path)).status == 200, path
         other = await stranger.call("GET", path)
-        assert (other.status, other.json["code"]) == (404, "not_found"), path
+        assert (other.status, other.json.get("code")) == (404, "not_found"), path
     posts = {
         f"/dev/v1/customers/{customer}/wallet/adjustments": {"amount": 1},
         f"/dev/v1/customers/{customer}/affiliate/convert-to-balance": {"amount": 1},
@@ -164,7 +164,7 @@ async def test_a_blocked_buyer_sees_one_neutral_refusal(world):
     cart = await world.shop.open_cart("sku-1000000", 1)
     await world.shop.give_contact(cart["id"], email, "Mallory")
     refused = await world.shop.check_out(cart)
-    assert (refused.status, refused.json["code"]) == (409, "order_refused")
+    assert (refused.status, refused.json.get("code")) == (409, "order_refused")
     said = str(refused.json).lower()
     assert not any(word in said for word in ("ban", "block", "fraud", email))
 
@@ -190,7 +190,7 @@ async def test_more_credit_than_there_is_is_refused_and_the_cart_can_be_used_aga
     cart = await world.shop.open_cart("sku-1000000", 1)
     await world.shop.give_contact(cart["id"], known["email"], "Ada")
     refused = await world.shop.check_out(cart, credit=50)
-    assert (refused.status, refused.json["code"]) == (409, "insufficient_credit")
+    assert (refused.status, refused.json.get("code")) == (409, "insufficient_credit")
     assert (await world.shop.check_out(cart)).status in {200, 201}
 
 

@@ -63,3 +63,26 @@ async def test_logs_are_json_and_name_nobody(world):
         assert canary not in text, service
         if service in CONSUMERS:
             assert all(json.loads(line)["service"] == service for line in text.splitlines() if line)
+
+
+async def test_connections_that_say_nothing_shut_nobody_out(world):
+    host, port = world.stack.gateway_url.removeprefix("http://").split(":")
+    silent = await asyncio.gather(*(asyncio.open_connection(host, int(port)) for _ in range(500)))
+    try:
+        async with asyncio.timeout(5):
+            assert (await world.shop.call("GET", "/dev/v1/products")).status == 200
+        await asyncio.wait_for(silent[0][0].read(), 15)  # until the gateway hangs up
+    finally:
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_body_in_broken_chunks_gets_a_problem(world):
+    host, port = world.stack.gateway_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /dev/v1/customers HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {world.stack.api_key}\r\n"
+    writer.write((head + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").encode())
+    answer = await asyncio.wait_for(reader.read(4000), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in answer
