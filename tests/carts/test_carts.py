@@ -1,6 +1,8 @@
 """Carts and the catalogue, as a hostile or clumsy caller would use them."""
 
 import asyncio
+import base64
+import json
 
 import pytest
 from serving import merchant, new_store
@@ -246,3 +248,24 @@ async def test_a_new_contact_is_a_new_person_until_answered(shop):
     assert (await shop.contact(cart, "bob@example.com"))["customer_id"] is None
     await shop.rounds()
     assert (await shop.client.get(f"{CARTS}/{cart['id']}")).data["customer_id"] == shop.people["bob@example.com"]
+
+
+@pytest.mark.parametrize(
+    "keys", [[], ["\u0000"], ["\ud800"], ["x"], [1], [True], ["a", "b"], ["cus_01hf3z7k8mfq5r1v0000000000"]]
+)
+async def test_a_cursor_that_a_caller_made_up_is_refused(shop, keys):
+    for number in range(2):
+        await shop.product(sku=f"p{number}")
+    cursor = (await shop.client.get("/dev/v1/products?limit=1")).json["next_cursor"]
+    mark, _ = json.loads(base64.urlsafe_b64decode(cursor))
+    forged = base64.urlsafe_b64encode(json.dumps([mark, keys]).encode()).decode()
+    reply = await shop.client.get(f"/dev/v1/products?cursor={forged}")
+    assert (reply.status, reply.code) == (400, "invalid_cursor")
+
+
+async def test_a_misspelt_field_is_refused_not_forgotten(shop):
+    reply = await shop.client.post("/storefront/v1/carts", {"item": [], "affiliatecode": "abc"})
+    assert (reply.status, {flaw["code"] for flaw in reply.json["errors"]}) == (422, {"extra_forbidden"})
+    cart = await shop.cart()
+    body = {"expected_total": 17, "credits": 5}
+    assert (await shop.client.post(f"/storefront/v1/carts/{cart['id']}/checkout", body, key="k")).status == 422

@@ -7,6 +7,7 @@ Ask-and-wait endpoints (``replies.answered_by``) and coalesced ones (``batches.c
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -39,6 +40,8 @@ from chassis.reply import Asked, Command, Data, Rendered, Reply, render
 from chassis.runtime import Runtime
 
 __all__ = ["Api", "Asked", "Caller", "Command", "Conn", "Data", "Reply", "answered_by", "coalesced", "policy"]
+
+_JSON = re.compile(r"application/(\S+\+)?json", re.IGNORECASE)
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -134,7 +137,7 @@ class Endpoint(APIRoute):
         runtime: Runtime = request.app.state.runtime
         caller = self._admit(runtime, request)
         body = await _read_body(request, runtime.settings.max_body_bytes)
-        if body and self.body_field is not None and "json" not in request.headers.get("content-type", ""):
+        if body and self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
             raise UnsupportedMediaType
         key = self._key(request, caller)
         request.state.caller, request.state.conn = caller, None
@@ -163,7 +166,7 @@ class Endpoint(APIRoute):
         path = request.url.path
         if "\x00" in path:  # no id holds one, and PostgreSQL could not keep it
             raise NotFound
-        return Key(caller.store_id, caller.principal, idempotency.parse_header(header), "POST", path)
+        return Key(caller.store_id, _principal(request, caller), idempotency.parse_header(header), "POST", path)
 
     async def _coalesce(
         self, runtime: Runtime, request: Request, inner: Handler, key: Key | None, body: bytes
@@ -235,6 +238,18 @@ class Endpoint(APIRoute):
                 first = await idempotency.kept(conn, key)
                 return (first or rendered).response(replayed=True)
             return rendered.response()
+
+
+def _is_json(content_type: str) -> bool:
+    return _JSON.fullmatch(content_type.partition(";")[0].strip()) is not None
+
+
+def _principal(request: Request, caller: tokens.Caller) -> str:
+    """Whose idempotency keys these are. Visitors share a publishable key, so each has those of their address."""
+    if caller.actor != "storefront":
+        return caller.principal
+    visitor = request.headers.get("x-regulars-client-ip", "").encode()
+    return f"{caller.principal}:{idempotency.fingerprint(visitor).hex()[:16]}"
 
 
 def _body_of(endpoint: Callable[..., Any], path_params: Mapping[str, object]) -> tuple[str, type[BaseModel]]:

@@ -17,6 +17,7 @@ from contracts.customers import CustomerCreated, CustomerState, CustomerUpdated
 from contracts.ids import CUSTOMER
 
 _YOUNG = 60.0  # seconds: an older id that we do not know does not exist
+_SKEW = 5.0  # seconds that another machine\'s clock may be ahead
 _PATIENCE = 2.0
 _POLL = 0.025
 
@@ -91,7 +92,7 @@ async def acting(conn: Conn, pairs: Iterable[Pair]) -> dict[Pair, Known]:
 def is_young(customer_id: str) -> bool:
     """Whether an id was minted so lately that we may not have heard of it yet."""
     age = ids.age_seconds(customer_id)
-    return age is not None and age < _YOUNG
+    return age is not None and -_SKEW < age < _YOUNG
 
 
 class KnownCustomers:

@@ -60,6 +60,13 @@ def _refuse_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise json.JSONDecodeError("an object names a field twice", "", 0)
+    return fields
+
+
 def _parse_int(text: str) -> int | JsonNumber:
     return int(text) if len(text) <= _LONGEST_INT and text != "-0" else JsonNumber(text)
 
@@ -68,15 +75,17 @@ def parse_json(body: bytes) -> Any:
     """Read a request body: numbers keep their text, and what PostgreSQL could not store is refused.
 
     Raises:
-        json.JSONDecodeError: not JSON; NaN or Infinity; a NUL or half a surrogate pair in a string.
+        json.JSONDecodeError: not JSON; NaN or Infinity; a field twice; a NUL or half a surrogate in a string.
     """
     try:
         text = body.decode()
-        value = json.loads(text, parse_float=JsonNumber, parse_int=_parse_int, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, parse_float=JsonNumber, parse_int=_parse_int, parse_constant=_refuse_constant, object_pairs_hook=_once
+        )
         if "\\u" in text:
             strings = json.dumps(value, ensure_ascii=False, default=str)
             strings.encode()
-            if "\\u0000" in strings:
+            if "\\u0000" in strings.replace("\\\\", ""):
                 raise json.JSONDecodeError("a string holds a NUL", "", 0)
     except UnicodeError as error:
         raise json.JSONDecodeError("not UTF-8", "", 0) from error
@@ -123,7 +132,7 @@ class Amount:
             text = str(value)
         else:
             raise PydanticCustomError("amount_type", "An amount is a JSON number of major units")
-        if not _PLAIN.fullmatch(text) or text == "-0":
+        if not _PLAIN.fullmatch(text) or (text[0] == "-" and not text.strip("-0.")):
             raise PydanticCustomError("amount_format", "An amount is a plain decimal, such as 25 or 7.5")
         return cls(text)
 

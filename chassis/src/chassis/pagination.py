@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from chassis.problems import InvalidCursor
 
@@ -42,6 +42,17 @@ def read_cursor(cursor: str | None, filters: object = None) -> list[str | int] |
     if mark != _mark(filters) or not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise InvalidCursor
     return keys
+
+
+def only_key(keys: list[str | int] | None, kind: TypeAdapter[T]) -> T | None:
+    """The one key of a cursor, if it is of this kind. Raises ``InvalidCursor``: a caller may make cursors up."""
+    if keys is None:
+        return None
+    try:
+        (key,) = keys
+        return kind.validate_python(key, strict=True)
+    except ValueError:
+        raise InvalidCursor from None
 
 
 def page_of(

@@ -15,7 +15,8 @@ from typing import Any
 
 import structlog
 import uvloop
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
@@ -40,6 +41,8 @@ Verify = Callable[[Conn], Awaitable[list[str]]]
 Wrap = Callable[[ASGIApp, Runtime], contextlib.AbstractAsyncContextManager[ASGIApp]]
 
 _DRAIN = 8.0
+_HEAD_MS = 5_000
+_CONNECTIONS = 4_096
 
 _OWN_TIMERS = (
     *timers.OWN,
@@ -113,7 +116,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with self.running(settings, kind) as (runtime, app):
-            server = Server(app, settings.host, settings.port, interface=Interfaces.ASGINL, log_enabled=False)
+            server = _server(app, settings)
             serving = asyncio.create_task(server.serve())
             log.info("serving", kind=kind, port=settings.port)
             await asyncio.wait({asyncio.ensure_future(stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -162,6 +165,22 @@ def build(
 ) -> Service:
     """A service of this name. ``verify`` returns what is wrong with its data, a sentence each."""
     return Service(name, settings, consumers, api, timers, verify, known_customers, wrap)
+
+
+def _server(app: ASGIApp, settings: Settings) -> Server:
+    """HTTP/1.1 only, with a limit on the time a head may take: connections that say nothing shut nobody out."""
+    return Server(
+        app,
+        settings.host,
+        settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS),
+        websockets=False,
+        backlog=1024,
+        backpressure=_CONNECTIONS,
+        log_enabled=False,
+    )
 
 
 async def _run_all(stack: contextlib.AsyncExitStack, work: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -17,6 +17,7 @@ from gateway.incoming import Gone, Incoming
 from gateway.proxy import Outgoing, Upstream
 from gateway.readiness import Readiness
 from gateway.redirects import Links
+from gateway.refusals import MalformedRequest
 from gateway.routes import Map, Route, Takes
 from gateway.settings import Settings
 
@@ -84,8 +85,9 @@ class Edge:
 
         try:
             await self._answer(scope, receive, watched, ours, request_id)
-        except Gone:
-            return
+        except Gone:  # nobody hears it if the caller left; a body cut into wrong chunks looks the same from here
+            if not began:
+                await _refuse(send, MalformedRequest(), request_id, ours)
         except Problem as problem:
             await _refuse(send, problem, request_id, ours)
         except Exception:

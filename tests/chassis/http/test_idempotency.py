@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import specimen
-from serving import customer, merchant, new_store
+from serving import customer, merchant, new_store, storefront
 
 from chassis import ids
 from contracts.ids import CUSTOMER
@@ -124,3 +124,12 @@ async def test_a_caller_who_hangs_up_is_completed_all_the_same(shop):
     reply = await shop.post("/parcels", {"amount": 4, "slow": 0.2}, key="k")
     assert reply.status == 201
     assert await parcels(shop) == 1
+
+
+async def test_two_visitors_with_one_key_never_see_each_others_reply(shop):
+    visitors = shop.as_(storefront(shop.caller.store_id))
+    replies = [
+        await visitors.post("/parcels", {"amount": 3}, key="vis-1", x_regulars_client_ip=address)
+        for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+    ]
+    assert replies[0].body == replies[2].body != replies[1].body

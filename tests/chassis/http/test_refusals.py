@@ -40,7 +40,7 @@ async def test_an_amount_is_a_number(client, amount):
 
 
 @pytest.mark.parametrize(
-    "number", ["1e400", "2.5e1", "1E5", "1" * 40, "0." + "1" * 40, "10000000000000", "-0", "1.005"]
+    "number", ["1e400", "2.5e1", "1E5", "1" * 40, "0." + "1" * 40, "10000000000000", "-0", "-0.0", "1.005"]
 )
 async def test_an_amount_is_a_plain_decimal_in_range(client, number):
     reply = await client.post("/parcels", raw=b'{"amount": %s}' % number.encode(), key="k")
@@ -113,3 +113,23 @@ async def test_an_unknown_customer_is_404_at_once(client):
 async def test_request_ids_are_kept_if_they_are_well_formed(client):
     assert (await client.get("/parcels/x", x_request_id="abcdefgh-1")).headers["x-request-id"] == "abcdefgh-1"
     assert (await client.get("/parcels/x", x_request_id="a b")).headers["x-request-id"] != "a b"
+
+
+async def test_an_object_that_names_a_field_twice_is_refused(client):
+    reply = await client.post("/parcels", raw=b'{"amount": 1, "amount": 2}', key="k")
+    assert (reply.status, reply.code) == (400, "malformed_json")
+
+
+async def test_a_backslash_is_no_nul(client):
+    reply = await client.post("/parcels", raw=b'{"amount": 1, "note": "C:\\\\u0000x"}', key=ids.new("k"))
+    assert reply.status == 201
+
+
+@pytest.mark.parametrize("kind", ["text/notjson", "json", "application/json, text/html"])
+async def test_only_json_is_json(client, kind):
+    assert (await client.post("/parcels", {"amount": 1}, key="k", content_type=kind)).status == 415
+
+
+async def test_media_types_ignore_case(client):
+    kind = "APPLICATION/JSON; charset=utf-8"
+    assert (await client.post("/parcels", {"amount": 1}, key=ids.new("k"), content_type=kind)).status == 201

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -10,8 +10,8 @@ from chassis import problems, stores
 from chassis.batches import Queued
 from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, policy
 from chassis.money import Amount, Major, major
-from chassis.pagination import CursorParameter, Limit, Page, page_of, read_cursor
-from chassis.problems import Flaw, Invalid, InvalidCursor, Problem
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.problems import Flaw, Invalid, Problem
 from contracts.ids import WalletEntryId
 from contracts.wallet import EntryType
 from wallet import store_lists
@@ -19,8 +19,6 @@ from wallet.ledger import fits
 from wallet.postings import Entry, Outcome, Post, Posted, Reason, Refused
 from wallet.store import append_batch
 from wallet.store_lists import Transaction
-
-T = TypeVar("T")
 
 _Sequence = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 _EntryId: TypeAdapter[str] = TypeAdapter(WalletEntryId)
@@ -160,7 +158,7 @@ async def transactions_of_customer(
 ) -> Page[TransactionReply]:
     """A customer's transactions, newest first."""
     filters = ["customer", customer_id]
-    before = _key(read_cursor(cursor, filters), _Sequence)
+    before = only_key(read_cursor(cursor, filters), _Sequence)
     rows = await store_lists.transactions_of_customer(conn, caller.store_id, customer_id, before, limit + 1)
     return page_of(rows, limit, _show, lambda row: [row.sequence], filters)
 
@@ -171,20 +169,9 @@ async def transactions_of_store(
     caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
 ) -> Page[TransactionReply]:
     """The transactions of all customers, newest first."""
-    before = _key(read_cursor(cursor, ["store"]), _EntryId)
+    before = only_key(read_cursor(cursor, ["store"]), _EntryId)
     rows = await store_lists.transactions_of_store(conn, caller.store_id, before, limit + 1)
     return page_of(rows, limit, _show, lambda row: [row.entry_id], ["store"])
-
-
-def _key(keys: list[str | int] | None, kind: TypeAdapter[T]) -> T | None:
-    """The one key of a cursor. What a caller made up is not one."""
-    if keys is None:
-        return None
-    try:
-        (key,) = keys
-        return kind.validate_python(key, strict=True)
-    except ValueError:
-        raise InvalidCursor from None
 
 
 def _show(row: Transaction) -> TransactionReply:

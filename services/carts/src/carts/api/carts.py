@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carts import store_carts, store_catalogue
 from carts.api.fields import CartPath, Code, Country, Email, Name, Phone, ProductPath, Quantity, Sku
@@ -31,6 +31,8 @@ class CartClosed(Refused):
 class Item(BaseModel):
     """A product, by its id or its SKU."""
 
+    model_config = ConfigDict(extra="forbid")
+
     product_id: ProductId | None = None
     sku: Sku | None = None
     quantity: Quantity = 1
@@ -45,6 +47,8 @@ class Item(BaseModel):
 class NewCart(BaseModel):
     """What a visitor wants, and through whom they came."""
 
+    model_config = ConfigDict(extra="forbid")
+
     items: Annotated[list[Item], Field(max_length=MOST_LINES)] = []
     affiliate_code: Code | None = None
 
@@ -52,11 +56,15 @@ class NewCart(BaseModel):
 class NewQuantity(BaseModel):
     """How many of a product."""
 
+    model_config = ConfigDict(extra="forbid")
+
     quantity: Quantity
 
 
 class ContactBody(BaseModel):
     """Who a visitor says they are."""
+
+    model_config = ConfigDict(extra="forbid")
 
     email: Email
     name: Name | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from carts import progress, store_carts, store_orders
 from carts.api.carts import CartClosed
@@ -73,6 +73,8 @@ class CreditNeedsCustomer(Forbidden):
 
 class Checkout(BaseModel):
     """The total the buyer agreed to, and how much of it store credit is to pay."""
+
+    model_config = ConfigDict(extra="forbid")
 
     expected_total: Amount
     credit: Amount | None = None

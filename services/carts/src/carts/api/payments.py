@@ -3,7 +3,7 @@
 from typing import Literal
 
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from carts import store_orders, store_payments
 from carts.api.fields import InvoicePath, OrderPath
@@ -28,6 +28,8 @@ class OrderNotPayable(Refused):
 
 class NewPaymentSession(BaseModel):
     """With whom to pay."""
+
+    model_config = ConfigDict(extra="forbid")
 
     provider: Literal["sandbox"]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from carts import store_catalogue
 from carts.api.fields import Name, Sku
@@ -11,9 +11,11 @@ from carts.totals import HIGHEST_PRICE_MINOR
 from chassis import clock, ids, stores
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Amount, Major, major
-from chassis.pagination import CursorParameter, Limit, Page, page_of, read_cursor
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Flaw, Invalid, Refused
-from contracts.ids import PRODUCT
+from contracts.ids import PRODUCT, ProductId
+
+_PRODUCT_ID: TypeAdapter[str] = TypeAdapter(ProductId)
 
 router = Api()
 
@@ -27,6 +29,8 @@ class SkuTaken(Refused):
 
 class NewProduct(BaseModel):
     """``price`` is in the store's currency."""
+
+    model_config = ConfigDict(extra="forbid")
 
     sku: Sku
     name: Name
@@ -69,9 +73,9 @@ async def list_products(
     """The catalogue, newest first."""
     currency = await stores.currency(conn, caller.store_id)
     filters = {"active": active}
-    last = read_cursor(cursor, filters)
+    before_id = only_key(read_cursor(cursor, filters), _PRODUCT_ID)
     found = await store_catalogue.page_of_products(
-        conn, caller.store_id, active=active, before_id=None if last is None else str(last[0]), count=limit + 1
+        conn, caller.store_id, active=active, before_id=before_id, count=limit + 1
     )
     return page_of(found, limit, lambda row: _shown(row, currency), lambda row: [row.product_id], filters)
 
