@@ -28,6 +28,7 @@ log = structlog.get_logger()
 BATCH = 500
 
 _WAIT = 200  # milliseconds of one poll, ended by the first record
+_GATHER = 0.03  # seconds
 _PING = 3.0  # seconds; a question to the broker queues behind the poll on its connection
 _GRACE = 15.0  # seconds that a running batch gets at the end
 
@@ -78,22 +79,25 @@ class Consumer:
             return outside
         try:
             async with asyncio.timeout(_PING):
-                await self.lag()
+                await self._ends()
         except (KafkaError, TimeoutError):
             return ["Kafka does not answer"]
         return []
 
     async def lag(self) -> int:
-        """How many records of our partitions are not handed out yet. Raises ``KafkaError`` when the broker is away."""
+        """How many records of our partitions are not handled yet. Raises ``KafkaError`` when the broker is away."""
         behind = 0
-        for subscriber in self._subscribers:
-            consumer: AIOKafkaConsumer | None = subscriber.consumer
-            if consumer is None or not (mine := consumer.assignment()):
-                continue
-            ends = await consumer.end_offsets(mine)
-            for partition, end in ends.items():
-                behind += end - await consumer.position(partition)
+        for consumer, ends in await self._ends():
+            done = await asyncio.gather(*(consumer.committed(partition) for partition in ends))
+            starts = await consumer.beginning_offsets(list(ends))
+            for (partition, end), at in zip(ends.items(), done, strict=True):
+                behind += end - (starts[partition] if at is None else max(at, starts[partition]))
         return behind
+
+    async def _ends(self) -> list[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
+        """Where our partitions end."""
+        consumers = [subscriber.consumer for subscriber in self._subscribers if subscriber.consumer is not None]
+        return [(one, await one.end_offsets(mine)) for one in consumers if (mine := one.assignment())]
 
     async def _start(self) -> None:
         broker = self._broker = KafkaBroker(
@@ -121,7 +125,7 @@ class Consumer:
             for group in self._groups
         ]
         for group, subscriber in zip(self._groups, self._subscribers, strict=True):
-            subscriber.__class__ = _Patient
+            subscriber.__class__ = _Gathering if group is Group.FACTS else _Prompt
             subscriber(self._handler(group))
         await broker.start()
 
@@ -144,7 +148,7 @@ class Consumer:
         self._subscribers = []
 
 
-class _Patient(BatchSubscriber):
+class _Prompt(BatchSubscriber):
     """Polls again at once. FastStream's own sleeps as long as it polled after each empty poll, and records wait."""
 
     __slots__ = ()
@@ -153,6 +157,24 @@ class _Patient(BatchSubscriber):
         """The next records, none when the wait is over."""
         batches = await consumer.getmany(timeout_ms=self.batch_timeout_ms, max_records=self.max_records)
         return tuple(chain.from_iterable(batches.values()))
+
+
+class _Gathering(_Prompt):
+    """Lets company come before it takes facts: nobody waits for these, and a batch costs one commit at any size."""
+
+    __slots__ = ()
+
+    async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord[Any, Any], ...]:
+        """What comes within a moment of the first record, as far as it fits."""
+        first = await super().get_msg(consumer)
+        if not first or len(first) >= BATCH:
+            return first
+        await asyncio.sleep(_GATHER)
+        try:
+            batches = await consumer.getmany(timeout_ms=0, max_records=BATCH - len(first))
+        except KafkaError:  # what we have is past the consumer's position: it would be lost with the error
+            return first
+        return (*first, *chain.from_iterable(batches.values()))
 
 
 class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]

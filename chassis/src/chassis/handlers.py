@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_origin
 
 from contracts.event import Event
 
+E = TypeVar("E", bound=Event)
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None]])
 
 
@@ -29,6 +30,7 @@ class Handler:
     event: type[Event]
     run: Callable[[Any, Any], Awaitable[None]]
     batch: bool
+    where: Callable[[Any], bool] | None = None
 
 
 class Router:
@@ -42,9 +44,9 @@ class Router:
         """Handle a fact. Raises ``ValueError`` for a second handler, or a topic split over both groups."""
         return self._register(event, Group.FACTS)
 
-    def on_ask(self, event: type[Event]) -> Callable[[Function], Function]:
-        """Handle a request, or the answer to one of ours."""
-        return self._register(event, Group.ASK)
+    def on_ask(self, event: type[E], *, where: Callable[[E], bool] | None = None) -> Callable[[Function], Function]:
+        """Handle a request, or the answer to one of ours; ``where`` tells those from bulk that is not for us."""
+        return self._register(event, Group.ASK, where)
 
     def include(self, other: "Router") -> None:
         """Add the handlers of another router, under the same rules."""
@@ -63,9 +65,11 @@ class Router:
         """The topics a group reads."""
         return sorted(topic for topic, its in self._groups.items() if its is group)
 
-    def _register(self, event: type[Event], group: Group) -> Callable[[Function], Function]:
+    def _register(
+        self, event: type[Event], group: Group, where: Callable[[Any], bool] | None = None
+    ) -> Callable[[Function], Function]:
         def keep(function: Function) -> Function:
-            self._add(Handler(event, function, _takes_many(function)), group)
+            self._add(Handler(event, function, _takes_many(function), where), group)
             return function
 
         return keep

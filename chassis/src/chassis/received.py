@@ -71,9 +71,13 @@ def read_all(router: Router, records: Iterable[Any]) -> tuple[list[Received], li
             unreadable.append(_unreadable(record, headers, KeyError("ce_type"), keep=False))
             continue
         handler = router.handler(record.topic, event_type.decode(errors="replace"))
-        if handler is not None:
-            result = _read(record, headers, handler)
-            (items if isinstance(result, Received) else unreadable).append(result)  # type: ignore[arg-type]
+        if handler is None:
+            continue
+        result = _read(record, headers, handler)
+        if isinstance(result, Dead):
+            unreadable.append(result)
+        elif handler.where is None or handler.where(result.event):
+            items.append(result)
     return items, unreadable
 
 

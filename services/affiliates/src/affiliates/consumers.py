@@ -70,14 +70,14 @@ async def _changes(conn: Conn, latest: Mapping[Key, tuple[str, OrderCompleted]],
     return changes
 
 
-@router.on_ask(WalletPosted)
+def _credits_a_claim(entry: WalletPosted) -> bool:
+    return entry.cause.kind == _CLAIM and entry.type is EntryType.CREDIT
+
+
+@router.on_ask(WalletPosted, where=_credits_a_claim)
 async def on_wallet_posted(entries: Sequence[WalletPosted], conn: Conn) -> None:
     """Complete the claims that the wallet has credited. Most entries have other causes."""
-    credits_ = {
-        (entry.store_id, entry.cause.id): entry
-        for entry in entries
-        if entry.cause.kind == _CLAIM and entry.type is EntryType.CREDIT
-    }
+    credits_ = {(entry.store_id, entry.cause.id): entry for entry in entries if _credits_a_claim(entry)}
     if not credits_:
         return
     now = clock.now()
