@@ -37,6 +37,7 @@ MACHINERY = {
     "idempotency",
     "answer",
     "ask",
+    "api_key",  # notes when a key was last used
 }
 
 
