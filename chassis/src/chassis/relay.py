@@ -101,7 +101,8 @@ class Relay:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), _POLL)
                     continue
-                acked, refused = await self._publish(producer, rows)
+                async with asyncio.timeout(2 * _ACKS):  # also where the client itself would wait for ever
+                    acked, refused = await self._publish(producer, rows)
                 await delete.fetch(acked)
                 if refused:
                     await _set_aside(conn, refused)
@@ -122,7 +123,7 @@ class Relay:
             max_request_size=_LARGEST,
         )
         try:
-            await producer.start()
+            await asyncio.wait_for(producer.start(), _ACKS)
             yield producer
         finally:
             await _drop(producer)
