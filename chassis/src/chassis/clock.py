@@ -13,14 +13,17 @@ _READ_EVERY = 0.1
 
 class _Offset:
     def __init__(self) -> None:
-        self.file: Path | None = None
+        self.follow(None)
+
+    def follow(self, file: Path | None) -> None:
+        self._file = file
         self._seconds = 0.0
         self._read_at = float("-inf")
 
     def seconds(self) -> float:
-        if self.file is not None and time.monotonic() - self._read_at >= _READ_EVERY:
+        if self._file is not None and time.monotonic() - self._read_at >= _READ_EVERY:
             self._read_at = time.monotonic()
-            text = self.file.read_text() if self.file.exists() else ""
+            text = self._file.read_text() if self._file.exists() else ""
             self._seconds = float(text or 0)
         return self._seconds
 
@@ -30,8 +33,7 @@ _offset = _Offset()
 
 def follow(file: Path | None) -> None:
     """Add the seconds this file holds to the time from now on; ``None``: go by system time."""
-    _offset.__init__()  # type: ignore[misc]
-    _offset.file = file
+    _offset.follow(file)
 
 
 def now() -> datetime:
