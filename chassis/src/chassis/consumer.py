@@ -1,17 +1,18 @@
 """The two consumers of a service's process: facts, and requests with their answers.
 
 FastStream polls, and commits what ``Inbox.process`` has done; all verdicts are the inbox'. Before they start, a
-database with a new epoch reads ``stores`` and ``customers`` from their beginning.
+database with a new epoch reads ``stores`` and ``customers`` from their beginning. A group that does not get on though
+it has work and a broker is left and joined again.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from itertools import chain
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -21,6 +22,7 @@ from chassis import rewind
 from chassis.db import Database
 from chassis.handlers import Group, Router
 from chassis.inbox import Inbox
+from chassis.progress import Progress, position
 from chassis.verdicts import is_transient, place_of
 
 log = structlog.get_logger()
@@ -31,10 +33,11 @@ _WAIT = 200  # milliseconds of one poll, ended by the first record
 _GATHER = 0.03  # seconds
 _PING = 3.0  # seconds; a question to the broker queues behind the poll on its connection
 _GRACE = 15.0  # seconds that a running batch gets at the end
+_LOOK = 5.0  # seconds between two looks at how the groups get on
 
 
 class Consumer:
-    """Consumes for one process of a service. ``start`` returns when both groups run; ``stop`` finishes their batches."""
+    """Consumes for one process of a service, ``run`` for ever; ``stop`` finishes the batches at hand."""
 
     def __init__(self, service: str, router: Router, database: Database, bootstrap: str) -> None:
         self._service = service
@@ -44,8 +47,20 @@ class Consumer:
         self._inbox = Inbox(service, router, database)
         self._groups = [group for group in Group if router.topics(group)]
         self._joined: set[Group] = set()
+        self._rebalancing: set[Group] = set()
+        self._progress: dict[Group, Progress] = {}
         self._broker: KafkaBroker | None = None
-        self._subscribers: list[Any] = []
+        self._subscribers: dict[Group, Any] = {}
+
+    async def run(self) -> None:
+        """Consume for ever; leave and join again when a group has work and a broker, and does not get on."""
+        while True:
+            await self.start()
+            while not (stuck := [group for group, progress in self._progress.items() if progress.stuck]):
+                await asyncio.sleep(_LOOK)
+                await self._look()
+            log.error("consumer_stuck", groups=[group.of(self._service) for group in stuck])
+            await self._drop()
 
     async def start(self) -> None:
         """Start consuming, however long the broker or the database takes to come."""
@@ -79,25 +94,37 @@ class Consumer:
             return outside
         try:
             async with asyncio.timeout(_PING):
-                await self._ends()
+                for consumer in self._consumers().values():
+                    await consumer.end_offsets(consumer.assignment())
         except (KafkaError, TimeoutError):
             return ["Kafka does not answer"]
         return []
 
     async def lag(self) -> int:
-        """How many records of our partitions are not handled yet. Raises ``KafkaError`` when the broker is away."""
-        behind = 0
-        for consumer, ends in await self._ends():
-            done = await asyncio.gather(*(consumer.committed(partition) for partition in ends))
-            starts = await consumer.beginning_offsets(list(ends))
-            for (partition, end), at in zip(ends.items(), done, strict=True):
-                behind += end - (starts[partition] if at is None else max(at, starts[partition]))
-        return behind
+        """How many records of our partitions are not handled yet. Raises when the broker does not answer in time."""
+        async with asyncio.timeout(_PING):
+            return sum([(await position(consumer)).behind for consumer in self._consumers().values()])
 
-    async def _ends(self) -> list[tuple[AIOKafkaConsumer, dict[TopicPartition, int]]]:
-        """Where our partitions end."""
-        consumers = [subscriber.consumer for subscriber in self._subscribers if subscriber.consumer is not None]
-        return [(one, await one.end_offsets(mine)) for one in consumers if (mine := one.assignment())]
+    async def _look(self) -> None:
+        """See how far each group is, and, where its client says nothing, whether the broker is to blame."""
+        silent = []
+        for group, consumer in self._consumers().items():
+            try:
+                async with asyncio.timeout(_PING):
+                    seen = await position(consumer)
+            except (KafkaError, TimeoutError):
+                silent.append(group)
+            else:
+                self._progress[group].saw(None if group in self._rebalancing else seen)
+        if silent:
+            answers = await _answers(self._bootstrap)
+            for group in silent:
+                self._progress[group].saw(None)
+                if not answers:
+                    self._progress[group].fine()
+
+    def _consumers(self) -> dict[Group, AIOKafkaConsumer]:
+        return {group: one.consumer for group, one in self._subscribers.items() if one.consumer is not None}
 
     async def _start(self) -> None:
         broker = self._broker = KafkaBroker(
@@ -107,8 +134,9 @@ class Consumer:
             consumer_only=True,
             logger=None,  # it would log exceptions with the values in them
         )
-        self._subscribers = [
-            broker.subscriber(
+        self._progress = {group: Progress() for group in self._groups}
+        self._subscribers = {
+            group: broker.subscriber(
                 *self._router.topics(group),
                 group_id=group.of(self._service),
                 batch=True,
@@ -120,11 +148,11 @@ class Consumer:
                 auto_offset_reset="earliest",
                 ack_policy=AckPolicy.NACK_ON_ERROR,
                 decoder=_raw_records,
-                listener=_Joined(partial(self._joined.add, group)),
+                listener=_Membership(group, self._joined, self._rebalancing),
             )
             for group in self._groups
-        ]
-        for group, subscriber in zip(self._groups, self._subscribers, strict=True):
+        }
+        for group, subscriber in self._subscribers.items():
             subscriber.__class__ = _Gathering if group is Group.FACTS else _Prompt
             subscriber(self._handler(group))
         await broker.start()
@@ -132,7 +160,8 @@ class Consumer:
     def _handler(self, group: Group) -> Callable[[Any], Awaitable[None]]:
         async def on_batch(records: Any) -> None:
             try:
-                await self._inbox.process(group, records)
+                with self._progress[group].handling():
+                    await self._inbox.process(group, records)
             except Exception as error:
                 log.error("batch_handed_back", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
                 await asyncio.sleep(0.5)  # FastStream hands it out again at once
@@ -142,10 +171,22 @@ class Consumer:
 
     async def _drop(self) -> None:
         broker, self._broker = self._broker, None
+        consumers = self._consumers()
         self._joined.clear()
-        if broker is not None:
-            await broker.stop()
-        self._subscribers = []
+        self._rebalancing.clear()
+        self._subscribers = {}
+        if broker is None:
+            return
+        stopping = asyncio.ensure_future(broker.stop())
+        at_hand = any(progress.at_hand for progress in self._progress.values())
+        await asyncio.wait({stopping}, timeout=_PING + (_GRACE if at_hand else 0))
+        if not stopping.done():
+            log.error("consumer_leaves_by_force")
+            for consumer in consumers.values():
+                await _end(consumer)
+            await asyncio.wait({stopping}, timeout=_PING)
+        if stopping.done() and not stopping.cancelled() and (error := stopping.exception()) is not None:
+            log.warning("consumer_left_badly", error=type(error).__name__, place=place_of(error))
 
 
 class _Prompt(BatchSubscriber):
@@ -177,18 +218,46 @@ class _Gathering(_Prompt):
         return (*first, *chain.from_iterable(batches.values()))
 
 
-class _Joined(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Says when a group has been joined, with partitions or without."""
+class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes when a group has been joined, with partitions or without, and when they are being given out anew."""
 
-    def __init__(self, joined: Callable[[], None]) -> None:
+    def __init__(self, group: Group, joined: set[Group], rebalancing: set[Group]) -> None:
+        self._group = group
         self._joined = joined
+        self._rebalancing = rebalancing
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002
         """A rebalance is short, and the inbox knows what two consumers both get."""
+        self._rebalancing.add(self._group)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # noqa: ARG002
         """We are a member now."""
-        self._joined()
+        self._rebalancing.discard(self._group)
+        self._joined.add(self._group)
+
+
+async def _answers(bootstrap: str) -> bool:
+    """Whether the broker answers a client that has just come."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with asyncio.timeout(_PING):
+            await client.start()
+            await client.list_topics()
+    except (KafkaError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+    return True
+
+
+async def _end(consumer: AIOKafkaConsumer) -> None:
+    """End a client that cannot even leave its group: as a member that says nothing it is out of it in 6 s."""
+    coordinator = consumer._coordinator  # noqa: SLF001
+    for task in (coordinator._coordination_task, coordinator._heartbeat_task):  # noqa: SLF001
+        if task is not None:
+            task.cancel()
+    await consumer._fetcher.close()  # noqa: SLF001
+    await consumer._client.close()  # noqa: SLF001
 
 
 async def _raw_records(message: Any) -> Any:

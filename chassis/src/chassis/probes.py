@@ -62,7 +62,7 @@ async def _topics_wrong(runtime: Runtime) -> list[str]:
 async def _lag(runtime: Runtime) -> float:
     try:
         return await runtime.consumer.lag() if runtime.consumer is not None else 0
-    except KafkaError:
+    except (KafkaError, TimeoutError):
         return math.nan
 
 

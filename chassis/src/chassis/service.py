@@ -108,7 +108,7 @@ class Service:
         await _run_all(stack, [relay.run(), parked.run(), *(timer.loop(worker) for timer in every)])
         runtime.consumer = Consumer(self.name, router, worker, settings.kafka)
         stack.push_async_callback(runtime.consumer.stop)
-        await _run_all(stack, [runtime.consumer.start()])
+        await _run_all(stack, [runtime.consumer.run()])
 
     async def serve(self, settings: Settings, kind: Kind) -> None:
         """Serve until SIGTERM or SIGINT: unready, finish what is in flight, commit, leave the groups."""

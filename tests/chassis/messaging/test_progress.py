@@ -1,0 +1,134 @@
+"""A consumer whose client has fallen ill leaves the group and joins again; one that is merely busy, or without a broker, stays."""
+
+import asyncio
+import contextlib
+
+import pytest
+from aiokafka.errors import KafkaError, UnknownError
+
+from chassis import consumer as consuming
+from chassis import progress
+from chassis.consumer import Consumer
+from chassis.handlers import Group
+from chassis.inbox import Router
+from chassis.progress import Position, Progress
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 1.0)
+    monkeypatch.setattr(consuming, "_LOOK", 0.2)
+
+
+def nobody_looks(patch) -> None:
+    patch.setattr(Progress, "stuck", property(lambda _: False))
+
+
+def batches_are_not_counted(patch) -> None:
+    patch.setattr(Progress, "handling", lambda _: contextlib.nullcontext())
+
+
+def the_broker_is_never_to_blame(patch) -> None:
+    async def answers(_bootstrap) -> bool:
+        return True
+
+    patch.setattr(consuming, "_answers", answers)
+
+
+def fetching_ends(client) -> None:
+    client._fetcher._fetch_task.cancel()
+
+
+def heartbeats_meet_an_unknown_answer(client) -> None:
+    """The task ends with the error, and every poll from then on is told of it."""
+
+    async def unknown() -> None:
+        raise UnknownError
+
+    client._coordinator._do_heartbeat = unknown
+
+
+def a_rebalance_never_ends(client) -> None:
+    async def never(*_) -> None:
+        await asyncio.Event().wait()
+
+    client._coordinator.ensure_active_group = never
+    client._coordinator.request_rejoin()
+    client._subscription.begin_reassignment()
+
+
+@contextlib.asynccontextmanager
+async def running(consumer: Consumer):
+    task = asyncio.create_task(consumer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await consumer.stop()
+
+
+@pytest.mark.parametrize("fault", [None, nobody_looks])
+@pytest.mark.parametrize("illness", [fetching_ends, heartbeats_meet_an_unknown_answer, a_rebalance_never_ends])
+async def test_an_ill_client_is_replaced_and_what_came_meanwhile_is_done(world, router_of, planted, illness, fault):
+    contract = await world.contract()
+    consumer = Consumer(world.service, router_of(contract), world.database, world.bootstrap)
+    with planted(fault):
+        async with running(consumer):
+            await world.joined(consumer)
+            await world.send(contract.added(store_id=world.store_id, subject="before"))
+            await world.until("SELECT count(*) FROM done", equals=1)
+            client = consumer._subscribers[Group.FACTS].consumer
+            illness(client)
+            await asyncio.sleep(2.5)  # a heartbeat
+            await world.send(contract.added(store_id=world.store_id, subject="after"))
+            await world.until("SELECT count(*) FROM done", equals=2, seconds=3 if fault else 25)
+            assert consumer._subscribers[Group.FACTS].consumer is not client
+
+
+@pytest.mark.parametrize("fault", [None, batches_are_not_counted])
+async def test_a_batch_that_takes_long_is_left_alone(world, planted, fault):
+    contract = await world.contract()
+    router, runs, over = Router(), [], asyncio.Event()
+
+    @router.on(contract.added)
+    async def on_added(event, conn) -> None:
+        runs.append(event.subject)
+        await over.wait()
+
+    consumer = Consumer(world.service, router, world.database, world.bootstrap)
+    try:
+        with planted(fault):
+            async with running(consumer):
+                await world.joined(consumer)
+                client = consumer._subscribers[Group.FACTS].consumer
+                await world.send(contract.added(store_id=world.store_id, subject="slow"))
+                await asyncio.sleep(3)
+                assert runs == ["slow"]
+                assert consumer._subscribers.get(Group.FACTS) is not None
+                assert consumer._subscribers[Group.FACTS].consumer is client
+                over.set()
+                await world.caught_up(consumer)
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("fault", [None, the_broker_is_never_to_blame])
+async def test_without_a_broker_nobody_is_ill(world, router_of, planted, fault, monkeypatch):
+    contract = await world.contract()
+    consumer = Consumer(world.service, router_of(contract), world.database, world.bootstrap)
+
+    async def away(_consumer) -> Position:
+        raise KafkaError
+
+    async with running(consumer):
+        await world.joined(consumer)
+        client = consumer._subscribers[Group.FACTS].consumer
+        with planted(fault):
+            monkeypatch.setattr(consuming, "position", away)
+            consumer._bootstrap = "127.0.0.1:1"
+            await asyncio.sleep(2)
+            assert consumer._subscribers.get(Group.FACTS) is not None
+            assert consumer._subscribers[Group.FACTS].consumer is client
+        monkeypatch.undo()
+        consumer._bootstrap = world.bootstrap
