@@ -1,6 +1,8 @@
 """Adding, showing, listing and deleting rules over HTTP."""
 
 import asyncio
+import base64
+import json
 from datetime import timedelta
 
 import pytest
@@ -193,3 +195,14 @@ async def test_a_cursor_of_other_filters_is_refused(client):
         reply = await client.get(f"/dev/v1/blocks?{query}")
         assert (reply.status, reply.code) == (400, "invalid_cursor")
     assert (await client.get("/dev/v1/blocks?type=shoe_size")).status == 422
+
+
+@pytest.mark.parametrize("keys", [[7], [], ["block_1"], ["x", "y"], {}])
+async def test_a_cursor_with_other_things_in_it_is_refused(client, keys):
+    for n in range(2):
+        await client.post("/dev/v1/blocks", ANN | {"value": f"p{n}@example.com"})
+    ours = (await client.get("/dev/v1/blocks?limit=1")).json["next_cursor"]
+    mark, _ = json.loads(base64.urlsafe_b64decode(ours))
+    forged = base64.urlsafe_b64encode(json.dumps([mark, keys]).encode()).decode()
+    reply = await client.get(f"/dev/v1/blocks?cursor={forged}")
+    assert (reply.status, reply.code) == (400, "invalid_cursor")

@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
 from chassis import clock, ids, outbox, stores
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Major, major
-from chassis.pagination import CursorParameter, Limit, Page, page_of, read_cursor
-from chassis.problems import Flaw, Invalid, InvalidCursor, NotFound, Refused
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.problems import Flaw, Invalid, NotFound, Refused
 from contracts.event import Country
-from contracts.ids import CUSTOMER, SUFFIX
+from contracts.ids import CUSTOMER, SUFFIX, CustomerId
 from customers import announcements, contacts, figures, store, store_figures
 from customers.contacts import Contact
 from customers.figures import Takings, Who
@@ -21,6 +21,7 @@ from customers.figures import Takings, Who
 router = Api()
 
 _ID = re.compile(f"{CUSTOMER}_{SUFFIX}")
+_CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(CustomerId)
 
 Stage = Literal["customer", "registered", "lead", "guest"]
 
@@ -132,7 +133,7 @@ async def list_customers(
 ) -> Page[Customer]:
     """Customers, newest first. ``q`` is looked for in name, e-mail and phone, whatever its case and accents."""
     filters = {"q": q, "stage": stage}
-    before = _before(cursor, filters)
+    before = only_key(read_cursor(cursor, filters), _CUSTOMER_ID)
     pattern = contacts.pattern(q) if q else None
     if pattern is None:
         found = await store.page_of_customers(conn, caller.store_id, stage=stage, before=before, limit=limit + 1)
@@ -140,16 +141,6 @@ async def list_customers(
         found = await store.page_of_matches(conn, pattern, stage=stage, before=before, limit=limit + 1)
     currency = await stores.currency(conn, caller.store_id)
     return page_of(found, limit, lambda row: _shown(row, currency), lambda row: [row.id], filters)
-
-
-def _before(cursor: str | None, filters: object) -> str | None:
-    match read_cursor(cursor, filters):
-        case None:
-            return None
-        case [str(before)] if _ID.fullmatch(before):
-            return before
-        case _:
-            raise InvalidCursor
 
 
 def _contact(body: NewCustomer) -> Contact:

@@ -4,13 +4,13 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
 from chassis import clock, ids, outbox
 from chassis.http import Api, Caller, Conn, Data, policy
-from chassis.pagination import CursorParameter, Limit, Page, page_of, read_cursor
-from chassis.problems import Flaw, Invalid, InvalidCursor, NotFound, Refused
-from contracts.ids import RULE, SUFFIX
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.problems import Flaw, Invalid, NotFound, Refused
+from contracts.ids import RULE, SUFFIX, RuleId
 from fraud_block import announcements, identifiers, store
 from fraud_block.identifiers import LONGEST, Identifier, RuleType
 from fraud_block.rules import LONGEST_TERM, Reason, Rule
@@ -19,6 +19,7 @@ from fraud_block.screening import Effect
 router = Api()
 
 _ID = re.compile(f"{RULE}_{SUFFIX}")
+_RULE_ID: TypeAdapter[str] = TypeAdapter(RuleId)
 
 
 class NewBlock(BaseModel):
@@ -98,7 +99,7 @@ async def list_blocks(
 ) -> Page[Block]:
     """Rules that are not deleted, newest first; an expired one is not ``active``."""
     filters = {"type": type, "effect": effect}
-    before = _before(cursor, filters)
+    before = only_key(read_cursor(cursor, filters), _RULE_ID)
     found = await store.page_of_rules(
         conn, caller.store_id, rule_type=type, effect=effect, before=before, limit=limit + 1
     )
@@ -147,16 +148,6 @@ def _check_term(expires_at: datetime | None, now: datetime) -> None:
 
 def _who(caller: Caller) -> str:
     return f"{caller.actor}:{caller.actor_id}"
-
-
-def _before(cursor: str | None, filters: object) -> str | None:
-    match read_cursor(cursor, filters):
-        case None:
-            return None
-        case [str(before)] if _ID.fullmatch(before):
-            return before
-        case _:
-            raise InvalidCursor
 
 
 def _shown(rule: Rule, now: datetime) -> Block:
