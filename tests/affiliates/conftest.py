@@ -154,11 +154,6 @@ class Shop:
                 await self.hear(consumers.on_credit_refused, answer)
         return requests
 
-    async def somebody_waits(self) -> None:
-        """Return once a transaction waits for another one's lock."""
-        while not await self.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
     async def rows(self, sql, *args):
         async with self.worker.transaction() as conn:
             return await conn.rows(sql, *args)
@@ -175,13 +170,8 @@ def new_order():
 
 
 @pytest.fixture(scope="module")
-async def affiliates_database(clone):
-    return await clone("affiliates")
-
-
-@pytest.fixture(scope="module")
-async def client(affiliates_database, serve):
-    return await serve(service, affiliates_database)
+async def client(database, serve):
+    return await serve(service, database)
 
 
 @pytest.fixture

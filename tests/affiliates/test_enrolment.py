@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from handling import somebody_waits
 from serving import merchant
 
 from chassis import ids
@@ -188,7 +189,7 @@ async def test_clicks_are_counted_sorted(shop):
     async with shop.worker.transaction() as conn:
         await conn.execute(days + " AND code = 'code-0' FOR UPDATE", shop.store_id)
         batch = asyncio.create_task(send(shop, "b2", *map(click, reversed(codes))))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         others = await shop.rows(days + " AND code <> 'code-0' FOR UPDATE SKIP LOCKED", shop.store_id)
         assert len(others) == 9
     await batch

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 
+from handling import somebody_waits
+
 from chassis import ids, known_customers
 from contracts.affiliates import CommissionEarned
 from contracts.customers import CustomerState, CustomerUpdated
@@ -83,7 +85,7 @@ async def test_affiliates_are_locked_sorted_and_first(shop):
     async with shop.worker.transaction() as conn:
         await conn.execute("SELECT FROM affiliate WHERE affiliate_id = $1 FOR UPDATE", ids_[0])
         delivery = asyncio.create_task(shop.complete(*(shop.new_order(code=f"code-{n}") for n in range(10))))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         others = await shop.rows(
             "SELECT 1 FROM affiliate WHERE affiliate_id = ANY($1) FOR UPDATE SKIP LOCKED", ids_[1:]
         )

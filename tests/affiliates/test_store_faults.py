@@ -16,14 +16,14 @@ from contracts.ids import CLAIM
 
 
 @pytest.fixture
-async def books(shop, affiliates_database):
+async def books(shop, database):
     """A store with every kind of thing: pending and payable commissions, a completed, a failed and an open claim."""
     customer = await shop.enrol()
     await shop.order(base=50_000)
     await asyncio.gather(shop.convert(customer, 10), shop.answer())
     await shop.program(waiting_days=14)
     await shop.order()
-    admin = await asyncpg.connect(affiliates_database.admin_url)
+    admin = await asyncpg.connect(database.admin_url)
     yield shop, admin
     await admin.close()
 
@@ -71,8 +71,8 @@ async def test_the_journal_is_append_only_also_for_a_superuser(books, change):
 
 
 @pytest.mark.parametrize("role", ["api_url", "worker_url"])
-async def test_no_role_may_change_the_journal(books, affiliates_database, role):
-    conn = await asyncpg.connect(getattr(affiliates_database, role))
+async def test_no_role_may_change_the_journal(books, database, role):
+    conn = await asyncpg.connect(getattr(database, role))
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("UPDATE journal SET amount_minor = 1")

@@ -179,11 +179,6 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-async def database(clone):
-    return await clone("carts")
-
-
-@pytest.fixture(scope="module")
 async def client(database, serve):
     return await serve(service, database)
 

@@ -1,6 +1,5 @@
 """A customers database with a store, and short ways to tell it things and to ask it."""
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,33 +112,9 @@ class Shop:
                 is not None
             )
 
-    async def somebody_waits(self):
-        """Until a statement of ours stands before a lock."""
-        waiting = """
-            SELECT EXISTS (SELECT FROM pg_stat_activity
-                           WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock')
-        """
-        async with asyncio.timeout(20):
-            while True:
-                async with self.worker.transaction() as conn:
-                    if await conn.value(waiting):
-                        return
-
     async def execute(self, sql, *args):
         async with self.worker.transaction() as conn:
             return await conn.execute(sql, *args)
-
-
-@pytest.fixture(scope="module")
-async def customers_database(clone):
-    return await clone("customers")
-
-
-@pytest.fixture(scope="module")
-async def worker(customers_database):
-    database = await Database.open(customers_database.worker_url, size=10, name="test")
-    yield database
-    await database.close()
 
 
 @pytest.fixture

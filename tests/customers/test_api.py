@@ -16,8 +16,8 @@ from customers.main import service
 
 
 @pytest.fixture(scope="module")
-async def server(serve, customers_database):
-    return await serve(service, customers_database)
+async def server(serve, database):
+    return await serve(service, database)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ async def plan_of(admin_url: str, store_id: str, sql: str) -> str:
     return "\n".join(seen)
 
 
-async def test_the_search_goes_through_the_trigram_index(shop, customers_database):
+async def test_the_search_goes_through_the_trigram_index(shop, database):
     """Under a store's policy LIKE never reaches the index, since it is not leakproof: the function is what helps."""
     condition = re.compile(r"Index Cond: .*search ~~ '%person2345%'")
     await shop.execute(
@@ -276,13 +276,13 @@ async def test_the_search_goes_through_the_trigram_index(shop, customers_databas
     )
     plain = "SELECT id FROM customer WHERE search LIKE '%person2345%'"
     function = "SELECT id FROM search_customers('%person2345%', NULL, NULL, 20)"
-    assert not condition.search(await plan_of(customers_database.admin_url, shop.store_id, plain))
-    assert condition.search(await plan_of(customers_database.admin_url, shop.store_id, function))
+    assert not condition.search(await plan_of(database.admin_url, shop.store_id, plain))
+    assert condition.search(await plan_of(database.admin_url, shop.store_id, function))
 
 
-async def test_a_search_without_a_store_finds_nothing(customers_database, create):
+async def test_a_search_without_a_store_finds_nothing(database, create):
     await create()
-    api = await asyncpg.connect(customers_database.api_url)
+    api = await asyncpg.connect(database.api_url)
     try:
         assert await api.fetch("SELECT id FROM search_customers('%example%', NULL, NULL, 20)") == []
         assert await api.fetch("SELECT id FROM customer") == []

@@ -1,44 +1,13 @@
 """Contacts and orders through the inbox: what is wrong with one event is its own affair."""
 
-from typing import NamedTuple
-
 import pytest
+from handling import records
 
 from chassis import ids
 from chassis.handlers import Group
 from chassis.inbox import Inbox
 from contracts.ids import CUSTOMER
 from customers.consumers import router
-
-
-class Record(NamedTuple):
-    """What the broker hands over."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    headers: list
-
-
-def records(*events):
-    """The events as they come over the wire, each in a delivery of its own."""
-    return [
-        Record(
-            event.TOPIC.name,
-            0,
-            offset,
-            event.key.encode(),
-            event.body(),
-            [
-                ("ce_id", str(ids.new_uuid()).encode()),
-                ("ce_type", event.TYPE.encode()),
-                ("store_id", event.store_id.encode()),
-            ],
-        )
-        for offset, event in enumerate(events)
-    ]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from handling import somebody_waits
 
 from chassis import clock, ids
 from contracts.ids import CUSTOMER
@@ -26,7 +27,7 @@ async def test_contacts_lock_in_the_order_of_ids(shop, zoe_and_ann, back):
     contacts = [shop.contact("ann@example.com"), shop.contact("zoe@example.com")]
     async with shop.holding(zoe):
         task = asyncio.create_task(shop.tell(on_cart_contact_given, *(reversed(contacts) if back else contacts)))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         assert await shop.is_free(ann)
     assert len(await task) == 2
 
@@ -43,7 +44,7 @@ async def test_records_are_made_in_the_order_of_their_addresses(shop, back):
     async with shop.worker.transaction() as first:
         await make(first, "ann@example.com")
         task = asyncio.create_task(shop.tell(on_cart_contact_given, *(reversed(given) if back else given)))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         async with shop.worker.transaction() as second:
             await second.execute("SET LOCAL lock_timeout = '100ms'")
             assert len(await make(second, "zoe@example.com")) == 1
@@ -57,6 +58,6 @@ async def test_orders_lock_in_the_order_of_ids(shop, zoe_and_ann, back):
     orders = [shop.order(ann), shop.order(zoe)]
     async with shop.holding(zoe):
         task = asyncio.create_task(shop.tell(on_orders_completed, *(reversed(orders) if back else orders)))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         assert await shop.is_free(ann)
     assert len(await task) == 2

@@ -1,6 +1,5 @@
 """A fraud-block database, a store in it, and short ways to add rules and to be screened."""
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,41 +84,15 @@ class Shop:
                 is not None
             )
 
-    async def somebody_waits(self):
-        """Until a statement of ours stands before a lock."""
-        waiting = """
-            SELECT EXISTS (SELECT FROM pg_stat_activity
-                           WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock')
-        """
-        async with asyncio.timeout(20):
-            while True:
-                async with self.worker.transaction() as conn:
-                    if await conn.value(waiting):
-                        return
-
     async def execute(self, sql, *args):
         async with self.worker.transaction() as conn:
             return await conn.execute(sql, *args)
 
 
-@pytest.fixture(scope="module")
-async def fraud_database(clone):
-    return await clone("fraud_block")
-
-
-@pytest.fixture(scope="module")
-async def databases(fraud_database):
-    api = await Database.open(fraud_database.api_url, size=4, name="test")
-    worker = await Database.open(fraud_database.worker_url, size=10, name="test")
-    yield api, worker
-    await api.close()
-    await worker.close()
-
-
 @pytest.fixture
-def new_shop(databases):
+def new_shop(api, worker):
     """`new_shop()` is another store."""
-    return lambda: Shop(*databases, ids.new(STORE))
+    return lambda: Shop(api, worker, ids.new(STORE))
 
 
 @pytest.fixture

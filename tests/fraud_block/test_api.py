@@ -17,8 +17,8 @@ ANN = {"type": "email", "value": "ann@example.com"}
 
 
 @pytest.fixture(scope="module")
-async def server(serve, fraud_database):
-    return await serve(service, fraud_database)
+async def server(serve, database):
+    return await serve(service, database)
 
 
 @pytest.fixture

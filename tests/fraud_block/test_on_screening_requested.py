@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from handling import somebody_waits
 
 from chassis import clock, ids
 from contracts.ids import CUSTOMER, RULE
@@ -127,7 +128,7 @@ async def test_hits_lock_rules_in_the_order_of_ids(shop, back):
     requests = [shop.request(email="high@example.com"), shop.request(email="low@example.com")]
     async with shop.holding(low):
         task = asyncio.create_task(shop.screen(*(reversed(requests) if back else requests)))
-        await shop.somebody_waits()
+        await somebody_waits(shop.worker)
         assert await shop.is_free(high)
     assert [decided.decision for decided in await task] == ["block", "block"]
     assert [await shop.hits(rule_id) for rule_id in (low, high)] == [1, 1]

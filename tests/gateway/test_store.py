@@ -11,30 +11,10 @@ import asyncpg
 import pytest
 from serving import _KEY
 
-from chassis.db import Database
 from contracts.stores import StoreCreated
 from gateway import keys, scopes, store
 
 PEPPER = "a pepper of the tests"
-
-
-@pytest.fixture(scope="module")
-async def database(clone):
-    return await clone("gateway")
-
-
-@pytest.fixture(scope="module")
-async def worker(database):
-    opened = await Database.open(database.worker_url, size=4, name="test")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(scope="module")
-async def api(database):
-    opened = await Database.open(database.api_url, size=2, name="test")
-    yield opened
-    await opened.close()
 
 
 async def opened(worker, slug, **more):

@@ -85,25 +85,6 @@ class Ledger:
             return await conn.row(sql, *args)
 
 
-@pytest.fixture(scope="module")
-async def wallet_database(clone):
-    return await clone("wallet")
-
-
-@pytest.fixture(scope="module")
-async def pool(wallet_database):
-    database = await Database.open(wallet_database.api_url, size=8, name="test")
-    yield database
-    await database.close()
-
-
-@pytest.fixture(scope="module")
-async def worker(wallet_database):
-    database = await Database.open(wallet_database.worker_url, size=4, name="test")
-    yield database
-    await database.close()
-
-
 @pytest.fixture
 async def new_store(worker):
     """`await new_store()` is the id of a store in euros that this service has heard of."""
@@ -118,9 +99,9 @@ async def new_store(worker):
 
 
 @pytest.fixture
-async def ledger(pool, worker, new_store):
+async def ledger(api, worker, new_store):
     """A store of its own for each test, with the books proven after it."""
-    ledger = Ledger(pool, await new_store())
+    ledger = Ledger(api, await new_store())
     yield ledger
     async with worker.transaction() as conn:
         assert await faults(conn) == []

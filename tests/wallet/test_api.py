@@ -37,8 +37,8 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-async def client(wallet_database, serve):
-    return await serve(service, wallet_database)
+async def client(database, serve):
+    return await serve(service, database)
 
 
 @pytest.fixture

@@ -4,13 +4,10 @@ import asyncio
 
 import asyncpg
 import pytest
+from handling import somebody_waits
 
 from wallet import store
 from wallet.postings import Captured, Placed, Posted, Refused, Released
-
-WAITING = """
-    SELECT true FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()
-"""
 
 
 def only(kind, outcomes):
@@ -60,7 +57,7 @@ async def test_without_the_lock_spenders_are_not_counted_right(ledger, monkeypat
 
 
 @pytest.fixture
-async def stuck(ledger, pool, worker):
+async def stuck(ledger, api, worker):
     """`await stuck(customers, block)`: a batch for customers 2, 1, 0 that waits for what ``block`` did to customer 1."""
     begun = []
 
@@ -69,12 +66,10 @@ async def stuck(ledger, pool, worker):
         conn = await blocker.__aenter__()
         await conn.execute(block, ledger.store_id, customers[1])
         begun.append((asyncio.create_task(batch(customers)), blocker))
-        async with worker.transaction() as other:
-            while not await other.value(WAITING):  # noqa: ASYNC110  (a lock of the database, no event)
-                await asyncio.sleep(0.01)
+        await somebody_waits(worker)
 
     async def batch(customers):
-        async with pool.transaction(ledger.store_id) as conn:
+        async with api.transaction(ledger.store_id) as conn:
             # The order of the index would hide that nobody asked for one.
             await conn.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
             await store.append_batch(conn, ledger.store_id, [ledger.gift(customer, 1) for customer in customers[::-1]])

@@ -16,10 +16,10 @@ from contracts.ids import STORE
         ("admin_url", asyncpg.RestrictViolationError),
     ],
 )
-async def test_the_ledger_is_append_only(ledger, wallet_database, role, error, change):
+async def test_the_ledger_is_append_only(ledger, database, role, error, change):
     """No role has the privilege, and a trigger stops those who need none."""
     await ledger.append(ledger.gift(ledger.customer(), 5))
-    conn = await asyncpg.connect(getattr(wallet_database, role))
+    conn = await asyncpg.connect(getattr(database, role))
     try:
         with pytest.raises(error):
             await conn.execute(change)
@@ -37,29 +37,29 @@ async def test_an_account_is_never_overdrawn(ledger, worker, figures):
             await conn.execute(f"UPDATE account SET {figures} WHERE customer_id = $1", customer)
 
 
-async def rows_seen(pool, store_id):
-    async with pool.transaction(store_id) as conn:
+async def rows_seen(api, store_id):
+    async with api.transaction(store_id) as conn:
         return [
             await conn.value(f"SELECT count(*) FROM {table}")
             for table in ("account", "entry", "entry_note", "hold", "refusal")
         ]
 
 
-async def test_another_store_sees_nothing(ledger, pool):
+async def test_another_store_sees_nothing(ledger, api):
     customer = ledger.customer()
     await ledger.append(
         ledger.gift(customer, 5, note="ours"),
         ledger.Purchase(customer, 1).place,
         ledger.credit(customer, 1, currency="USD"),
     )
-    assert await rows_seen(pool, ledger.store_id) == [1] * 5
-    assert await rows_seen(pool, ids.new(STORE)) == [0] * 5
-    assert await rows_seen(pool, None) == [0] * 5
+    assert await rows_seen(api, ledger.store_id) == [1] * 5
+    assert await rows_seen(api, ids.new(STORE)) == [0] * 5
+    assert await rows_seen(api, None) == [0] * 5
 
 
-async def test_nobody_writes_into_another_store(ledger, pool, new_store):
+async def test_nobody_writes_into_another_store(ledger, api, new_store):
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-        async with pool.transaction(await new_store()) as conn:
+        async with api.transaction(await new_store()) as conn:
             await conn.execute(
                 "INSERT INTO account (store_id, customer_id, currency) VALUES ($1, 'cus', 'EUR')", ledger.store_id
             )

@@ -20,9 +20,9 @@ async def books(ledger):
 
 
 @pytest.fixture
-async def corrupted(wallet_database):
+async def corrupted(database):
     """`async with corrupted(sql) as sentences`: what is said of the books after this, which is then undone."""
-    admin = await asyncpg.connect(wallet_database.admin_url)
+    admin = await asyncpg.connect(database.admin_url)
 
     @asynccontextmanager
     async def corrupt(sql):
