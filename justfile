@@ -6,13 +6,15 @@ default:
 # What must be green before a commit.
 check: static test
 
-# The gates that run nothing: style, types, imports, schemas.
+# The gates that run nothing: style, types, imports, contracts.
 static:
     uv run ruff check
     uv run ruff format --check
     uv run mypy
     uv run lint-imports
     uv run python -m contracts.schemas check
+    uv run python -m contracts.samples check
+    uv run python -m contracts.published check
 
 test *args:
     uv run pytest {{args}}
@@ -22,6 +24,11 @@ fix:
     uv run ruff check --fix
     uv run ruff format
     uv run python -m contracts.schemas write
+    uv run python -m contracts.samples write
+
+# What is new in the contracts is as it shall be for ever: publish it. Refuses what breaks a reader.
+publish:
+    uv run python -m contracts.published write
 
 bench *args:
     uv run regulars bench {{args}}

@@ -1,0 +1,81 @@
+"""The fields of an event, each by its path (``lines[].sku``) with everything a reader checks of it.
+
+Two fields of which the same is said read the same events; a title or a description changes nothing for a reader.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.event import Event
+
+Json = dict[str, Any]
+
+_STRUCTURE = {"$defs", "$ref", "anyOf", "description", "items", "properties", "required", "title", "type"}
+_LIMITS = {
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+}
+_SAID = {"const", "default", "enum", "format", "pattern"} | _LIMITS
+
+
+def fields(event: type[Event]) -> dict[str, str]:
+    """Every field by its path, such as ``quantity`` to ``required integer exclusiveMinimum=0``."""
+    schema = event.model_json_schema()
+    del schema["properties"]["store_id"]  # travels as a header
+    return dict(sorted(_below("", schema, schema.get("$defs", {}))))
+
+
+def shown(payload: Any, path: str = "") -> set[str]:
+    """The paths of the fields that a payload has."""
+    if isinstance(payload, dict):
+        below = [shown(value, f"{path}.{name}" if path else name) for name, value in payload.items()]
+    elif isinstance(payload, list):
+        below = [shown(value, f"{path}[]") for value in payload]
+    else:
+        below = []
+    return ({path} if path else set()).union(*below)
+
+
+def resolved(schema: Json, defs: Json) -> tuple[Json, bool]:
+    """A schema without its reference and its alternative ``null``, and whether it had that.
+
+    Raises:
+        ValueError: it says something that nobody here can compare yet.
+    """
+    nullable = False
+    if "anyOf" in schema:
+        alternatives = [each for each in schema["anyOf"] if each != {"type": "null"}]
+        nullable = len(alternatives) < len(schema["anyOf"])
+        if len(alternatives) > 1:
+            raise ValueError("contracts.fields cannot compare a field of several types")
+        schema = alternatives[0] | {name: said for name, said in schema.items() if name != "anyOf"}
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rpartition("/")[2]] | schema
+    unknown = schema.keys() - _STRUCTURE - _SAID
+    if unknown or "type" not in schema:
+        raise ValueError(f"contracts.fields cannot compare {', '.join(sorted(unknown)) or 'any type'}")
+    return schema, nullable
+
+
+def _below(path: str, schema: Json, defs: Json) -> Iterator[tuple[str, str]]:
+    for name, its in schema.get("properties", {}).items():
+        presence = "required" if name in schema.get("required", ()) else "optional"
+        yield from _field(f"{path}.{name}" if path else name, presence, its, defs)
+    if "items" in schema:
+        yield from _field(f"{path}[]", "each", schema["items"], defs)
+
+
+def _field(path: str, presence: str, schema: Json, defs: Json) -> Iterator[tuple[str, str]]:
+    schema, nullable = resolved(schema, defs)
+    if "enum" in schema:
+        schema = schema | {"enum": sorted(schema["enum"])}
+    said = [f"{name}={json.dumps(schema[name])}" for name in sorted(schema.keys() & _SAID)]
+    yield path, " ".join([presence, schema["type"] + ("|null" if nullable else ""), *said])
+    yield from _below(path, schema, defs)
