@@ -1,14 +1,18 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import asyncpg
 import pytest
 
-from regulars import ports
+from regulars import ports, waiting
 from regulars.ports import SERVICES
 from regulars.stack import Stack
 
@@ -33,7 +37,8 @@ def test_status_has_its_shape_before_the_first_start(folder):
     assert (done.returncode, done.stderr) == (0, "")
     assert list(found) == ["gateway", "api_key", "publishable_key", "services"]
     assert set(found["services"]) == {*SERVICES, "gateway"}
-    assert {tuple(service) for service in found["services"].values()} == {("url", "healthy")}
+    assert {tuple(service) for service in found["services"].values()} == {("url", "healthy", "reasons")}
+    assert all(service["reasons"] == ["it does not run"] for service in found["services"].values())
     assert not any(service["healthy"] for service in found["services"].values())
 
 
@@ -77,7 +82,53 @@ def test_a_second_up_says_so_and_reuses_what_runs(stack):
 def test_status_finds_everything_healthy(stack):
     found = json.loads(regulars(stack.places.folder, "status", "--json").stdout)
     assert found["api_key"] == stack.api_key
-    assert all(service["healthy"] for service in found["services"].values())
+    assert all(service["healthy"] and service["reasons"] == [] for service in found["services"].values())
+
+
+@pytest.mark.journeys
+async def test_status_says_why_a_service_is_not_healthy(stack):
+    admin = await asyncpg.connect(stack.admin_database_url("regulars_fraud_block"))
+    stack.stop("wallet")
+    try:
+        await admin.execute("UPDATE migration SET name = name || '-renamed'")
+        found = json.loads(regulars(stack.places.folder, "status", "--json").stdout)["services"]
+        shown = " ".join(regulars(stack.places.folder, "status").stdout.split())  # a table wraps
+    finally:
+        await admin.execute("UPDATE migration SET name = replace(name, '-renamed', '')")
+        await admin.close()
+        stack.start("wallet")
+    assert not found["fraud-block"]["healthy"]
+    assert all(re.fullmatch("migration .+ is missing", reason) for reason in found["fraud-block"]["reasons"])
+    assert f"no: {'; '.join(found['fraud-block']['reasons'])}" in shown
+    assert found["wallet"]["reasons"] == ["it does not run"]
+    assert found["customers"]["healthy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reasons"),
+    [
+        ({"ready": False, "reasons": ["shutting down", "no topics"]}, ["shutting down", "no topics"]),
+        ("away", ["/readyz answers with status 503"]),
+        ({"reasons": []}, ["/readyz answers with status 503"]),
+    ],
+)
+def test_the_reasons_are_the_services_own(body, reasons):
+    class Unready(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Unready) as server:
+        threading.Thread(target=server.handle_request).start()
+        assert waiting.reasons(f"http://127.0.0.1:{server.server_port}") == reasons
+
+
+def test_nothing_that_answers_is_a_reason():
+    assert waiting.reasons("http://127.0.0.1:1") == ["nothing answers ([Errno 111] Connection refused)"]
 
 
 @pytest.mark.journeys

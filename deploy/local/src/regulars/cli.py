@@ -14,9 +14,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from regulars import programs
-from regulars.ports import PROGRAMS
+from regulars.ports import HOST, PROGRAMS
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
@@ -160,14 +161,19 @@ def _show(stack: Stack) -> None:
     for title in ("service", "address", "healthy"):
         table.add_column(title)
     for name, service in found["services"].items():
-        table.add_row(name, service["url"], "[green]yes[/]" if service["healthy"] else "[red]no[/]")
+        table.add_row(name, service["url"], _health("; ".join(service["reasons"])))
+    running = stack.pids()
     for name in ("postgres", "kafka"):
-        healthy = stack.is_up and stack.missing(name)() is None
-        table.add_row(name, f"127.0.0.1:{stack.ports[name]}", "[green]yes[/]" if healthy else "[red]no[/]")
+        reason = stack.missing(name)() if name in running else "it does not run"
+        table.add_row(name, f"{HOST}:{stack.ports[name]}", _health(reason))
     out.print(table)
     out.print(f"API key of the demo store: {found['api_key']}", markup=False)
     out.print(f"Publishable key: {found['publishable_key']}", markup=False)
     out.print(f"Logs: {stack.places.logs}", markup=False)
+
+
+def _health(reason: str | None) -> Text:
+    return Text(f"no: {reason}", "red") if reason else Text("yes", "green")
 
 
 def _stay(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from regulars import kafka, memory, places, ports, postgres, programs, starting, supervision, waiting
 from regulars.clock import ClockFile
-from regulars.ports import HOST, PROGRAMS, SERVICES
+from regulars.ports import HOST, PROGRAMS
 from regulars.trouble import Trouble
 
 
@@ -118,20 +118,18 @@ class Stack:
             return waiting.answer(lambda: postgres.ask(self.admin_database_url()))
         if program == "kafka":
             return waiting.answer(lambda: kafka.ask(self.kafka_bootstrap))
-        return lambda: waiting.ready(self.url(program))
+        return lambda: "; ".join(waiting.reasons(self.url(program))) or None
 
     def status(self) -> dict[str, Any]:
         """What `regulars status --json` prints. What answers on our ports is ours only where our process runs."""
         running = self.pids() if self.is_up else {}
+
+        def service(name: str) -> dict[str, Any]:
+            reasons = waiting.reasons(self.url(name)) if name in running else ["it does not run"]
+            return {"url": self.url(name), "healthy": not reasons, "reasons": reasons}
+
         with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-            healthy = dict(
-                zip(
-                    PROGRAMS,
-                    pool.map(lambda name: name in running and self.missing(name)() is None, PROGRAMS),
-                    strict=True,
-                )
-            )
-        services = {name: {"url": self.url(name), "healthy": healthy[name]} for name in (*SERVICES, "gateway")}
+            services = dict(zip(PROGRAMS, pool.map(service, PROGRAMS), strict=True))
         saved = self.state
         keys = {name: saved.get(name) for name in ("api_key", "publishable_key")}
         return {"gateway": self.gateway_url, **keys, "services": services}

@@ -1,6 +1,9 @@
 """Waiting for a program to answer, and saying why when it does not."""
 
 import asyncio
+import contextlib
+import http.client
+import json
 import time
 import urllib.error
 import urllib.request
@@ -32,16 +35,18 @@ def together(*jobs: Callable[[], object]) -> None:
         pool.shutdown(wait=False)
 
 
-def ready(url: str, seconds: float = 2) -> str | None:
-    """None when the service says it is ready, else why it is not."""
+def reasons(url: str, seconds: float = 2) -> list[str]:
+    """Why a service is not ready, in its own words if it answers; none when it is."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=seconds):  # noqa: S310 - our own http URL
-            return None
+            return []
     except urllib.error.HTTPError as error:
-        with error:
-            return error.read(500).decode(errors="replace") or f"status {error.code}"
-    except OSError as error:
-        return str(getattr(error, "reason", error))
+        said: list[str] = []
+        with error, contextlib.suppress(ValueError, TypeError, KeyError):
+            said = [str(reason) for reason in json.loads(error.read())["reasons"]]
+        return said or [f"/readyz answers with status {error.code}"]
+    except (OSError, http.client.HTTPException) as error:
+        return [f"nothing answers ({getattr(error, 'reason', error)})"]
 
 
 def until(places: Places, name: str, missing: Callable[[], str | None], seconds: float, *, patient: bool) -> None:
