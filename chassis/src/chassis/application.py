@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import ids, problems, tracing
+from chassis import ids, metrics, problems, telemetry
 from chassis.http import Api
 from chassis.probes import routes
 from chassis.problems import Flaw, Invalid, MalformedJson, Problem
@@ -73,9 +73,11 @@ class _Edge:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
-        request_id = _request_id(headers)
+        with telemetry.serving(scope["method"], headers.get(b"traceparent", b"").decode("latin-1")):
+            await self._serve(scope, receive, send, _request_id(headers))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         scope.setdefault("state", {})["request_id"] = request_id
-        tracing.current.set(tracing.accept(headers.get(b"traceparent", b"").decode("latin-1")))
         started, began = time.perf_counter(), [0]
 
         async def send_with_id(message: Message) -> None:
@@ -91,7 +93,9 @@ class _Edge:
             log.exception("request_failed", request_id=request_id, path=scope["path"])
         finally:
             self._runtime.in_flight -= 1
-            _log_request(scope, began[0], time.perf_counter() - started, request_id)
+            seconds, route = time.perf_counter() - started, getattr(scope.get("route"), "path", "")
+            metrics.answered(self._runtime.service, scope["method"], route, began[0], seconds)
+            _log_request(scope, began[0], seconds, request_id)
 
 
 def _request_id(headers: MutableMapping[bytes, bytes]) -> str:

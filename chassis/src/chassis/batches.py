@@ -5,6 +5,7 @@ one, so that one bad member never fails its neighbours.
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from chassis import idempotency, tracing
+from chassis import idempotency, metrics, telemetry, tracing
 from chassis.db import Conn, Database
 from chassis.idempotency import Claimed, Key
 from chassis.problems import IdempotencyKeyReused, InFlight, Problem
@@ -59,7 +60,8 @@ class Member:
 class Coalescer:
     """The queues of one writer, one per store."""
 
-    def __init__(self, database: Database, write: Write) -> None:
+    def __init__(self, service: str, database: Database, write: Write) -> None:
+        self._sizes = metrics.BATCHES.labels(service, "requests")
         self._database = database
         self._write = write
         self._queues: dict[str, deque[Member]] = {}
@@ -74,7 +76,7 @@ class Coalescer:
         queue = self._queues.get(store_id)
         if queue is None:
             queue = self._queues[store_id] = deque()
-            task = asyncio.create_task(self._drain(store_id, queue))
+            task = asyncio.create_task(self._drain(store_id, queue), context=contextvars.Context())  # nobody's trace
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         queue.append(member)
@@ -104,6 +106,17 @@ class Coalescer:
 
     async def _commit(self, store_id: str, members: list[Member]) -> None:
         outcomes: list[tuple[Member, Rendered, bool]] = []
+        self._sizes.observe(len(members))
+        traces = (member.queued.traceparent for member in members)
+        with telemetry.batch("requests", traces):
+            await self._transact(store_id, members, outcomes)
+        for member, reply, replayed in outcomes:
+            if not member.done.done():
+                member.done.set_result((reply, replayed))
+
+    async def _transact(
+        self, store_id: str, members: list[Member], outcomes: list[tuple[Member, Rendered, bool]]
+    ) -> None:
         async with self._database.transaction(store_id) as conn:
             claims = await _claim(conn, members)
             leaders, followers = _sort_out(members, claims, outcomes)
@@ -113,9 +126,6 @@ class Coalescer:
         outcomes += [(member, reply, False) for member, reply in zip(leaders, rendered, strict=True)]
         of_key = {member.key: reply for member, reply in zip(leaders, rendered, strict=True)}
         outcomes += [(member, of_key[member.key], True) for member in followers]
-        for member, reply, replayed in outcomes:
-            if not member.done.done():
-                member.done.set_result((reply, replayed))
 
 
 async def _claim(conn: Conn, members: Sequence[Member]) -> dict[Key, Claimed]:

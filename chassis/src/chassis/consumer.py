@@ -22,7 +22,7 @@ from chassis import rewind
 from chassis.db import Database
 from chassis.handlers import Group, Router
 from chassis.inbox import Inbox
-from chassis.progress import Progress, position
+from chassis.progress import Progress, Waiting, position, waiting
 from chassis.verdicts import is_transient, place_of
 
 log = structlog.get_logger()
@@ -100,10 +100,11 @@ class Consumer:
             return ["Kafka does not answer"]
         return []
 
-    async def lag(self) -> int:
-        """How many records of our partitions are not handled yet. Raises when the broker does not answer in time."""
-        async with asyncio.timeout(_PING):
-            return sum([(await position(consumer)).behind for consumer in self._consumers().values()])
+    async def waiting(self) -> Waiting:
+        """What of our partitions is not handled yet. Raises when the broker does not answer in time."""
+        async with asyncio.timeout(2 * _PING):
+            positions = [await position(consumer) for consumer in self._consumers().values()]
+            return await waiting(self._bootstrap, positions)
 
     async def _look(self) -> None:
         """See how far each group is, and, where its client says nothing, whether the broker is to blame."""

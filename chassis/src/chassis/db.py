@@ -100,6 +100,11 @@ class Database:
         )
         return cls(pool, notifier)
 
+    @property
+    def in_use(self) -> int:
+        """Connections at work."""
+        return self.pool.get_size() - self.pool.get_idle_size()
+
     async def close(self) -> None:
         """Wait for what runs, then disconnect."""
         await self.pool.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from chassis import known_customers, tracing
+from chassis import known_customers, metrics, telemetry, tracing
 from chassis.db import Conn, Database
 from chassis.handlers import Group, Router
 from chassis.known_customers import Known, Pair
@@ -45,6 +45,7 @@ class Inbox:
         self._service = service
         self._router = router
         self._database = database
+        self._sizes = metrics.BATCHES.labels(service, "events")
         fold = router.handler(CustomerCreated.TOPIC.name, CustomerCreated.TYPE)
         self._checks_customers = fold is not None and fold.run is known_customers.on_customer_created
         self._closing = asyncio.Event()
@@ -63,8 +64,12 @@ class Inbox:
         items, unreadable = read_all(self._router, records)
         if not items and not unreadable:
             return
+        self._sizes.observe(len(items))
+        with telemetry.batch("events", (item.event.traceparent for item in items)):
+            await self._process(group.of(self._service), items, unreadable)
+
+    async def _process(self, name: str, items: Sequence[Received], unreadable: Sequence[Dead]) -> None:
         turn = _Turn(self._closing)
-        name = group.of(self._service)
         try:
             await self._patiently(name, items, unreadable, turn)
         except Exception as error:
@@ -85,7 +90,7 @@ class Inbox:
             if known is None:
                 raise NotYet("customer")
             item = item.acting_as(known.acting_id)
-        await _run(conn, [item])
+        await self._run(conn, [item])
 
     async def _patiently(
         self, group: str, items: Sequence[Received], unreadable: Sequence[Dead], turn: "_Turn"
@@ -144,7 +149,7 @@ class Inbox:
                 conn, [item for item in fresh if not parking.queues(item)], parking, turn
             )
             for together in waves(ready, key=lambda item: (item.topic, item.key), kind=lambda item: item.handler.event):
-                await (_run_carefully(conn, together, parking) if turn.careful else _run(conn, together))
+                await (self._run_carefully(conn, together, parking) if turn.careful else self._run(conn, together))
             await parking.store(conn)
         for item, reason in parking.skipped:
             self.skipped += 1
@@ -168,6 +173,38 @@ class Inbox:
             if not parking.queues(item)
             and (acting := _acting(item, pairs.get(item.event_id), known, parking)) is not None
         ]
+
+    async def _run(self, conn: Conn, together: Sequence[Received]) -> None:
+        """Hand events of one type to their handler, singly or all at once as it asks."""
+        handler = together[0].handler
+        group = (self._router.group_of(together[0].topic) or Group.FACTS).of(self._service)
+        timed = metrics.HANDLERS.labels(self._service, handler.event.TYPE)
+        metrics.EVENTS.labels(self._service, handler.event.TYPE).inc(len(together))
+        if handler.batch:
+            with timed.time(), telemetry.processing(group, together):
+                await handler.run([item.event for item in together], conn)
+            return
+        for item in together:
+            with timed.time(), telemetry.processing(group, [item]):
+                before = tracing.current.set(item.event.traceparent)
+                try:
+                    await handler.run(item.event, conn)
+                finally:
+                    tracing.current.reset(before)
+
+    async def _run_carefully(self, conn: Conn, together: Sequence[Received], parking: Parking) -> None:
+        """The same, parking what is not yet due and undoing what its handler had written."""
+        calls = [list(together)] if together[0].handler.batch else [[item] for item in together]
+        for call in calls:
+            rest = call
+            while rest := [item for item in rest if not parking.queues(item)]:
+                try:
+                    async with conn.savepoint():
+                        await self._run(conn, rest)
+                except NotYet as verdict:
+                    rest = _park_late(rest, verdict, parking)
+                else:
+                    break
 
     def _customer_of(self, item: Received) -> Pair | None:
         """Whose event it is, where that has to be known; what tells of customers cannot wait for them."""
@@ -195,35 +232,6 @@ async def _first_seen(conn: Conn, items: Sequence[Received]) -> list[Received]:
     )
     fresh = {row["event_id"] for row in rows}
     return [item for item in items if item.event_id in fresh and by_id[item.event_id] is item]
-
-
-async def _run(conn: Conn, together: Sequence[Received]) -> None:
-    """Hand events of one type to their handler, singly or all at once as it asks."""
-    handler = together[0].handler
-    if handler.batch:
-        await handler.run([item.event for item in together], conn)
-        return
-    for item in together:
-        before = tracing.current.set(item.event.traceparent)
-        try:
-            await handler.run(item.event, conn)
-        finally:
-            tracing.current.reset(before)
-
-
-async def _run_carefully(conn: Conn, together: Sequence[Received], parking: Parking) -> None:
-    """The same, parking what is not yet due and undoing what its handler had written."""
-    calls = [list(together)] if together[0].handler.batch else [[item] for item in together]
-    for call in calls:
-        rest = call
-        while rest := [item for item in rest if not parking.queues(item)]:
-            try:
-                async with conn.savepoint():
-                    await _run(conn, rest)
-            except NotYet as verdict:
-                rest = _park_late(rest, verdict, parking)
-            else:
-                break
 
 
 def _park_late(call: list[Received], verdict: NotYet, parking: Parking) -> list[Received]:

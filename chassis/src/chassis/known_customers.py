@@ -6,6 +6,7 @@ HTTP waits for it briefly, without holding a connection; a consumer parks.
 """
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -122,7 +123,7 @@ class KnownCustomers:
             self._asked[store_id].append((customer_id, answer))
         else:
             self._asked[store_id] = [(customer_id, answer)]
-            load = asyncio.create_task(self._load(store_id))
+            load = asyncio.create_task(self._load(store_id), context=contextvars.Context())  # nobody's trace
             self._loads.add(load)
             load.add_done_callback(self._loads.discard)
         return await answer

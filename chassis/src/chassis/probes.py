@@ -1,16 +1,12 @@
 """What an orchestrator asks a process: alive, ready, and how it does."""
 
-import math
-from datetime import timedelta
-
 import asyncpg
 from aiokafka.errors import KafkaError
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chassis import migrations, topics
+from chassis import gauges, migrations, topics
 from chassis.runtime import Runtime
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -59,32 +55,6 @@ async def _topics_wrong(runtime: Runtime) -> list[str]:
     return []
 
 
-async def _lag(runtime: Runtime) -> float:
-    try:
-        return await runtime.consumer.lag() if runtime.consumer is not None else 0
-    except (KafkaError, TimeoutError):
-        return math.nan
-
-
 async def metrics(request: Request) -> Response:
-    """Consumer lag, outbox age, parked, dead letters, and what the service itself counts, for Prometheus."""
-    runtime: Runtime = request.app.state.runtime
-    registry = CollectorRegistry()
-    lag = Gauge("regulars_consumer_lag", "Events not yet handled", ["service"], registry=registry)
-    age = Gauge("regulars_outbox_oldest_seconds", "Age of the oldest unpublished event", ["service"], registry=registry)
-    parked = Gauge("regulars_parked", "Events that wait for another", ["service"], registry=registry)
-    dead = Gauge("regulars_dead_letters", "Events given up", ["service"], registry=registry)
-    async with runtime.worker.pool.acquire(timeout=2) as conn:
-        row = await conn.fetchrow(
-            """
-            SELECT (SELECT clock_timestamp() - created_at FROM outbox ORDER BY seq LIMIT 1) AS age,
-                   (SELECT count(*) FROM parked) AS parked,
-                   (SELECT count(*) FROM dead_letter) AS dead
-            """
-        )
-    if row is not None:
-        age.labels(runtime.service).set((row["age"] or timedelta()).total_seconds())
-        parked.labels(runtime.service).set(row["parked"])
-        dead.labels(runtime.service).set(row["dead"])
-    lag.labels(runtime.service).set(await _lag(runtime))
-    return Response(generate_latest(registry) + generate_latest(REGISTRY), media_type=_METRICS_TYPE)
+    """What Prometheus scrapes."""
+    return Response(await gauges.exposition(request.app.state.runtime), media_type=_METRICS_TYPE)

@@ -7,7 +7,7 @@ answer that its heartbeat does not expect, or an error in its fetcher, ends that
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,8 +18,20 @@ PATIENCE = 15.0  # seconds; a rebalance may take as long as a killed process kee
 class Position(NamedTuple):
     """How far a group is in the partitions of this process: records that wait, and the offsets it has committed."""
 
-    behind: int
     done: dict[TopicPartition, int]
+    ends: dict[TopicPartition, int]
+
+    @property
+    def behind(self) -> int:
+        """How many records wait."""
+        return sum(self.ends.values()) - sum(self.done.values())
+
+
+class Waiting(NamedTuple):
+    """Records not handled yet, and when the oldest of them was sent (seconds since the epoch)."""
+
+    records: int
+    since: float | None
 
 
 class Progress:
@@ -60,9 +72,32 @@ async def position(consumer: AIOKafkaConsumer) -> Position:
     """How far a consumer is. Raises ``KafkaError``, and may take as long as its client takes to notice that."""
     mine = consumer.assignment()
     if not mine:
-        return Position(0, {})
+        return Position({}, {})
     ends, starts = await consumer.end_offsets(mine), await consumer.beginning_offsets(mine)
     # ``committed`` asks for one partition at a time: sixty questions where one will do.
     committed = await consumer._coordinator.fetch_committed_offsets(mine)  # noqa: SLF001
     done = {one: max(committed[one].offset if one in committed else 0, starts[one]) for one in mine}
-    return Position(sum(ends[one] - done[one] for one in mine), done)
+    return Position(done, ends)
+
+
+async def waiting(bootstrap: str, positions: Sequence[Position]) -> Waiting:
+    """What these leave to be done; where something waits, a reader of its own looks when that was sent."""
+    first = {one: at for position in positions for one, at in position.done.items() if at < position.ends[one]}
+    records = sum(position.behind for position in positions)
+    return Waiting(records, await _sent_first(bootstrap, first) if first else None)
+
+
+async def _sent_first(bootstrap: str, places: Mapping[TopicPartition, int]) -> float | None:
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    sent: dict[TopicPartition, int] = {}
+    try:
+        await reader.start()
+        reader.assign(list(places))
+        for place, offset in places.items():
+            reader.seek(place, offset)
+        while left := places.keys() - sent.keys():
+            for place, records in (await reader.getmany(*left, timeout_ms=200)).items():
+                sent[place] = records[0].timestamp
+    finally:
+        await reader.stop()
+    return min(sent.values()) / 1000 if sent else None

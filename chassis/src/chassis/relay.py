@@ -9,6 +9,7 @@ first appearance of every event is in order, and the rest are repeats that the i
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -19,8 +20,9 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
+from opentelemetry.trace import Span
 
-from chassis import outbox
+from chassis import outbox, telemetry
 from chassis.verdicts import is_transient, place_of
 
 log = structlog.get_logger()
@@ -158,13 +160,16 @@ class Relay:
         return acked, {}
 
     async def _send(self, producer: AIOKafkaProducer, row: asyncpg.Record) -> asyncio.Future[Any]:
-        ack: asyncio.Future[Any] = await producer.send(
-            row["topic"], row["payload"], key=row["key"].encode(), headers=self._headers(row)
+        traceparent, span = telemetry.sent(
+            row["topic"], row["key"], str(row["event_id"]), row["traceparent"], row["created_at"]
         )
-        ack.add_done_callback(_seen)
+        ack: asyncio.Future[Any] = await producer.send(
+            row["topic"], row["payload"], key=row["key"].encode(), headers=self._headers(row, traceparent)
+        )
+        ack.add_done_callback(partial(_seen, span))
         return ack
 
-    def _headers(self, row: asyncpg.Record) -> list[tuple[str, bytes]]:
+    def _headers(self, row: asyncpg.Record, traceparent: str | None) -> list[tuple[str, bytes]]:
         headers = [
             ("ce_specversion", b"1.0"),
             ("ce_id", str(row["event_id"]).encode()),
@@ -174,8 +179,8 @@ class Relay:
             ("content-type", b"application/json"),
             ("store_id", row["store_id"].encode()),
         ]
-        if row["traceparent"] is not None:
-            headers.append(("traceparent", row["traceparent"].encode()))
+        if traceparent is not None:
+            headers.append(("traceparent", traceparent.encode()))
         return headers
 
 
@@ -190,10 +195,9 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     await producer.client.close()
 
 
-def _seen(ack: asyncio.Future[Any]) -> None:
+def _seen(span: Span, ack: asyncio.Future[Any]) -> None:
     """Whoever ended a term awaits no more acks; asyncio need not complain of each."""
-    if not ack.cancelled():
-        ack.exception()
+    telemetry.acked(span, asyncio.CancelledError() if ack.cancelled() else ack.exception())
 
 
 async def _set_aside(conn: asyncpg.Connection, refused: dict[int, str]) -> None:

@@ -1,7 +1,7 @@
 """What a running process of a service has at hand."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from chassis.batches import Coalescer, Write
 from chassis.consumer import Consumer
@@ -11,6 +11,9 @@ from chassis.known_customers import KnownCustomers
 from chassis.replies import Waiters
 from chassis.settings import Settings
 from chassis.tokens import Verifier
+
+if TYPE_CHECKING:
+    from chassis.gauges import Figures
 
 Kind = Literal["api", "worker", "all"]
 
@@ -27,6 +30,7 @@ class Runtime:
     verifier: Verifier
     waiters: Waiters
     known: KnownCustomers | None
+    figures: "Figures | None" = None
     consumer: Consumer | None = None
     turns: Turns = field(default_factory=Turns)
     draining: bool = False
@@ -42,5 +46,5 @@ class Runtime:
     def coalescer(self, write: Write) -> Coalescer:
         """The queues of a writer; endpoints that share it share them."""
         if write not in self._coalescers:
-            self._coalescers[write] = Coalescer(self.api, write)
+            self._coalescers[write] = Coalescer(self.service, self.api, write)
         return self._coalescers[write]

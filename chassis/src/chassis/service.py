@@ -20,9 +20,10 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from chassis import application, clock, idempotency, known_customers, logs, replies, stores, timers
+from chassis import application, clock, idempotency, known_customers, logs, replies, stores, telemetry, timers
 from chassis.consumer import Consumer
 from chassis.db import Conn, Database
+from chassis.gauges import Figures
 from chassis.http import Api
 from chassis.inbox import Router
 from chassis.known_customers import KnownCustomers
@@ -63,6 +64,7 @@ class Service:
     verify: Verify | None
     known_customers: bool
     wrap: Wrap | None
+    figures: Figures | None
 
     @contextlib.asynccontextmanager
     async def running(self, settings: Settings, kind: Kind = "all") -> AsyncIterator[tuple[Runtime, ASGIApp]]:
@@ -84,9 +86,12 @@ class Service:
             verifier=Verifier(settings.token_jwks, self.name),
             waiters=Waiters(settings.api_database_url),
             known=KnownCustomers(api) if self.known_customers else None,
+            figures=self.figures,
         )
         app = application.create(runtime, self.api if kind != "worker" else None)
         async with contextlib.AsyncExitStack() as stack:
+            if (spans := telemetry.start(self.name, settings.otlp_endpoint, settings.trace_ratio)) is not None:
+                stack.push_async_callback(asyncio.to_thread, spans.shutdown)
             stack.push_async_callback(_close, api, worker)
             await _run_all(stack, [notifier.run(), runtime.waiters.run()])
             if kind != "api":
@@ -95,13 +100,17 @@ class Service:
                 app = await stack.enter_async_context(self.wrap(app, runtime))
             yield runtime, app
 
-    async def _work(self, stack: contextlib.AsyncExitStack, runtime: Runtime) -> None:
-        """What a worker does: publish, consume, retry what is parked, and what time brings."""
-        settings, worker = runtime.settings, runtime.worker
+    def router(self) -> Router:
+        """All that the service hears: what it handles itself, and what the chassis keeps for it."""
         router = Router()
         for part in (self.consumers, stores.router, known_customers.router if self.known_customers else None):
             if part is not None:
                 router.include(part)
+        return router
+
+    async def _work(self, stack: contextlib.AsyncExitStack, runtime: Runtime) -> None:
+        """What a worker does: publish, consume, retry what is parked, and what time brings."""
+        settings, worker, router = runtime.settings, runtime.worker, self.router()
         relay = Relay(settings.worker_database_url, settings.kafka, self.name)
         every = [*self.timers, *_OWN_TIMERS]
         parked = Parked(self.name, router, worker)
@@ -162,9 +171,13 @@ def build(
     verify: Verify | None = None,
     known_customers: bool = True,
     wrap: Wrap | None = None,
+    figures: Figures | None = None,
 ) -> Service:
-    """A service of this name. ``verify`` returns what is wrong with its data, a sentence each."""
-    return Service(name, settings, consumers, api, timers, verify, known_customers, wrap)
+    """A service of this name.
+
+    ``verify`` returns what is wrong with its data, a sentence each; ``figures`` is what it adds to ``/metrics``.
+    """
+    return Service(name, settings, consumers, api, timers, verify, known_customers, wrap, figures)
 
 
 def _server(app: ASGIApp, settings: Settings) -> Server:

@@ -6,7 +6,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """The settings every service has. Database URLs are ``postgresql://`` DSNs."""
+    """The settings every service has. Database URLs are ``postgresql://`` DSNs.
+
+    ``otlp_endpoint`` (``http://host:4318``) is where spans go, of ``trace_ratio`` (0 to 1) of the traces that begin here.
+    """
 
     model_config = SettingsConfigDict(env_prefix="REGULARS_", frozen=True)
 
@@ -21,3 +24,5 @@ class Settings(BaseSettings):
     api_pool_size: int = 8
     worker_pool_size: int = 4
     max_body_bytes: int = 1_000_000
+    otlp_endpoint: str | None = None
+    trace_ratio: float = 1.0

@@ -19,9 +19,14 @@ class Traced(Protocol):
 current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
+def well_formed(traceparent: str | None) -> bool:
+    """Whether somebody sent a context."""
+    return traceparent is not None and _VALID.fullmatch(traceparent) is not None
+
+
 def accept(traceparent: str | None) -> str:
     """The context a caller sent if it is well-formed, else a new one."""
-    if traceparent is not None and _VALID.fullmatch(traceparent):
+    if traceparent is not None and well_formed(traceparent):
         return traceparent
     # No secrets, so no system call for them. Neither part may be zero.
     return f"00-{random.getrandbits(128) | 1:032x}-{random.getrandbits(64) | 1:016x}-01"

@@ -1,12 +1,13 @@
 """The application the world talks to: links, the services behind us, and a few paths of our own."""
 
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import tracing
+from chassis import metrics, telemetry
 from chassis.problems import MEDIA_TYPE, Forbidden, Internal, NotFound, Problem
 from chassis.runtime import Runtime
 from chassis.tokens import Caller
@@ -64,9 +65,28 @@ class Edge:
         else:
             self._runtime.in_flight += 1
             try:
-                await self._guarded(scope, receive, send)
+                with telemetry.serving(scope["method"], headers.one(scope["headers"], b"traceparent")):
+                    await self._timed(scope, receive, send)
             finally:
                 self._runtime.in_flight -= 1
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._guarded(scope, receive, noted)
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.answered(self._runtime.service, scope["method"], self._pattern(scope["path"]), status, seconds)
+
+    def _pattern(self, path: str) -> str:
+        route = self._map.find(path)
+        return route.path if route is not None else _LINK if path.startswith(_LINK) else ""
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, whatever happens; what has begun and fails is left unfinished."""
@@ -74,8 +94,6 @@ class Edge:
         ours = [(b"x-request-id", request_id.encode())]
         if incoming.ends_connection(scope):
             ours.append((b"connection", b"close"))
-        traceparent = tracing.accept(headers.one(scope["headers"], b"traceparent"))
-        tracing.current.set(traceparent)
         began = False
 
         async def watched(message: Message) -> None:
@@ -115,7 +133,6 @@ class Edge:
         told = [
             ("authorization", f"Bearer {self._tokens.token(caller, route.service)}"),
             ("x-request-id", request_id),
-            ("traceparent", tracing.current.get() or ""),
             (headers.CLIENT_IP, client_ip),
         ]
         outgoing = Outgoing(

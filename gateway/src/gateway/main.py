@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.types import ASGIApp
 
-from chassis import ids, tracing
+from chassis import ids
 from chassis.problems import Problem
 from chassis.runtime import Runtime
 from chassis.service import build
@@ -77,7 +77,6 @@ def _clicks(affiliates: Upstream, tokens: Tokens) -> Clicks:
             ("authorization", f"Bearer {tokens.token(gateway, affiliates.name)}"),
             ("content-type", "application/json"),
             ("x-request-id", str(ids.new_uuid())),
-            ("traceparent", tracing.accept(None)),
         ]
         try:
             async with affiliates.answer_to(Outgoing("POST", "/internal/v1/clicks", "", told, body)) as response:

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from starlette.types import Send
 from yarl import URL
 
+from chassis import telemetry
 from chassis.problems import Problem
 from gateway import headers
 from gateway.refusals import BadUpstream, UpstreamAway, UpstreamTooSlow
@@ -115,13 +116,15 @@ class Upstream:
             query_string=request.query,
             encoded=True,
         )
-        return await self._session.request(
-            request.method,
-            url,
-            headers=[*request.headers, (headers.TIME_LEFT, str(int(self._seconds * 1000)))],
-            data=request.body or None,
-            allow_redirects=False,
-        )
+        with telemetry.calling(self.name, request.method) as traceparent:
+            ours = [("traceparent", traceparent), (headers.TIME_LEFT, str(int(self._seconds * 1000)))]
+            return await self._session.request(
+                request.method,
+                url,
+                headers=[*request.headers, *ours],
+                data=request.body or None,
+                allow_redirects=False,
+            )
 
     def _failure(self, problem: Problem, why: str) -> Problem:
         FAILURES.labels(self.name, why).inc()

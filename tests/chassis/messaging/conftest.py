@@ -133,7 +133,7 @@ class World:
     async def caught_up(self, consumer: Consumer, seconds: float = 10) -> None:
         """Wait until the broker has nothing more for us."""
         async with asyncio.timeout(seconds):
-            while await consumer.lag():  # noqa: ASYNC110
+            while (await consumer.waiting()).records:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     async def count(self, table: str) -> int:

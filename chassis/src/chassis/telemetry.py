@@ -1,0 +1,272 @@
+"""Spans of what a process does, where a collector is set; without one nothing here costs more than a look at ``None``.
+
+OpenTelemetry's messaging names are still in development, so all names stand in here. What leaves the process is an
+allow-list: no query string, no address, no exception's text, and message keys are opaque ids.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event as SpanEvent
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from chassis import tracing
+
+# https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ and …/http/http-spans/, as of 1.45
+_SYSTEM, _TOPIC, _GROUP = "messaging.system", "messaging.destination.name", "messaging.consumer.group.name"
+_OPERATION, _OPERATION_TYPE = "messaging.operation.name", "messaging.operation.type"
+_MESSAGE_ID, _KEY, _COUNT = "messaging.message.id", "messaging.kafka.message.key", "messaging.batch.message_count"
+_METHOD, _ROUTE, _STATUS = "http.request.method", "http.route", "http.response.status_code"
+_PEER, _ERROR = "peer.service", "error.type"
+
+ALLOWED = frozenset(
+    {
+        *(_SYSTEM, _TOPIC, _GROUP, _OPERATION, _OPERATION_TYPE, _MESSAGE_ID, _KEY, _COUNT),
+        *(_METHOD, _ROUTE, _STATUS, _PEER, _ERROR, "exception.type"),
+        # The SQL is a literal of ours, its values are never in it.
+        *("db.system.name", "db.namespace", "db.query.text", "server.address", "server.port"),
+    }
+)
+
+_tracer: trace.Tracer | None = None
+
+
+def start(service: str, endpoint: str | None, ratio: float) -> TracerProvider | None:
+    """Send spans to an OTLP collector (``http://host:4318``); ``ratio`` of the traces that begin here."""
+    if endpoint is None:
+        return None
+    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+    provider = TracerProvider(sampler=Begun(ratio), resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(Allowed(exporter), schedule_delay_millis=1000))
+    record(provider)
+    return provider
+
+
+def record(provider: TracerProvider | None) -> None:
+    """Make spans with a provider of one's own; ``None`` ends that."""
+    global _tracer  # noqa: PLW0603  (one process, one tracer, as OpenTelemetry itself has it)
+    if _tracer is not None:
+        AsyncPGInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
+    _tracer = None if provider is None else provider.get_tracer("regulars")
+    if provider is not None:
+        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "database")
+        AsyncPGInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
+
+
+class Begun(Sampler):
+    """Follows the caller's decision; of what begins here samples requests and batches, never a poll of ours."""
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = TraceIdRatioBased(ratio)
+
+    def should_sample(
+        self,
+        parent_context: context.Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[Link] | None = None,
+        trace_state: Any = None,  # noqa: ARG002  (OpenTelemetry's signature)
+    ) -> SamplingResult:
+        """As the parent, as any of the links, or by the ratio if it is a request."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        if parent.is_valid:
+            sampled = parent.trace_flags.sampled
+        elif links:
+            sampled = any(link.context.trace_flags.sampled for link in links)
+        elif kind is SpanKind.SERVER:
+            return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
+        else:
+            sampled = False
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP, attributes)
+
+    def get_description(self) -> str:
+        """For people."""
+        return "Begun"
+
+
+class Allowed(SpanExporter):
+    """Passes on what may be seen outside, whatever an instrumentation library thinks of next."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export the spans without what is not on the list."""
+        return self._exporter.export([_allowed(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Have the exporter send what it has."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _allowed(span: ReadableSpan) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_only_allowed(span.attributes),
+        events=[SpanEvent(e.name, _only_allowed(e.attributes), e.timestamp) for e in span.events],
+        links=[Link(link.context) for link in span.links],
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _only_allowed(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (attributes or {}).items() if name in ALLOWED}
+
+
+@contextmanager
+def serving(method: str, traceparent: str | None) -> Iterator[None]:
+    """A request at work; ``tracing.current`` is its context from here on. ``answered`` says what came of it."""
+    if _tracer is None:
+        tracing.current.set(tracing.accept(traceparent))
+        yield
+        return
+    parent = _remote(traceparent) or context.Context()
+    with _tracer.start_as_current_span(method, parent, SpanKind.SERVER, {_METHOD: method}) as span:
+        tracing.current.set(_traceparent(span))
+        yield
+
+
+def answered(method: str, route: str, status: int) -> None:
+    """The request at work has its answer."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.update_name(f"{method} {route}".rstrip())
+        span.set_attributes({_ROUTE: route, _STATUS: status})
+        if status >= 500:  # noqa: PLR2004
+            span.set_status(StatusCode.ERROR)
+
+
+@contextmanager
+def calling(service: str, method: str) -> Iterator[str]:
+    """A call of a service over HTTP, until its answer begins; the trace context to send with it."""
+    if _tracer is None:
+        yield tracing.accept(tracing.current.get())
+        return
+    attributes = {_METHOD: method, _PEER: service}
+    with _tracer.start_as_current_span(f"{method} {service}", kind=SpanKind.CLIENT, attributes=attributes) as span:
+        yield _traceparent(span)
+
+
+@contextmanager
+def batch(name: str, members: Iterable[str | None]) -> Iterator[None]:
+    """Many messages or requests at work together: a trace of its own, linked to theirs, since it has no one parent."""
+    if _tracer is None:
+        yield
+        return
+    contexts = [known for member in members if (known := _context(member)) is not None]
+    links = list({(known.trace_id, known.span_id): Link(known) for known in contexts}.values())
+    root, attributes = context.Context(), {_COUNT: len(contexts)}
+    with _tracer.start_as_current_span(name, root, SpanKind.INTERNAL, attributes, links):
+        yield
+
+
+@contextmanager
+def processing(group: str, items: Sequence[Any]) -> Iterator[None]:
+    """Received events at work in one handler: a span in each one's own trace; what they announce hangs below it."""
+    if _tracer is None:
+        yield
+        return
+    spans = [_processed(_tracer, group, item) for item in items]
+    alone = trace.use_span(spans[0], record_exception=False) if len(spans) == 1 else nullcontext()
+    error: BaseException | None = None
+    try:
+        with alone:
+            yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for span in spans:
+            _end(span, error)
+
+
+def _processed(tracer: trace.Tracer, group: str, item: Any) -> Span:
+    at_hand = trace.get_current_span().get_span_context()
+    span = tracer.start_span(
+        f"process {item.topic}",
+        _remote(item.event.traceparent) or context.Context(),
+        SpanKind.CONSUMER,
+        _message("process", item.topic, item.key, str(item.event_id)) | {_GROUP: group},
+        [Link(at_hand)] if at_hand.is_valid else None,
+    )
+    if span.is_recording():
+        item.event._traceparent = _traceparent(span)  # noqa: SLF001
+    return span
+
+
+def _end(span: Span, error: BaseException | None) -> None:
+    if error is not None:
+        span.set_attribute(_ERROR, type(error).__name__)
+        span.set_status(StatusCode.ERROR)
+    span.end()
+
+
+def sent(
+    topic: str, key: str, event_id: str, traceparent: str | None, announced_at: datetime
+) -> tuple[str | None, Span]:
+    """An event on its way from the outbox: the trace context for its header, and a span to end when it is acked.
+
+    The span begins when the event was announced and belongs to the trace that announced it, not to the relay.
+    """
+    if _tracer is None or (parent := _remote(traceparent)) is None:
+        return traceparent, trace.INVALID_SPAN
+    attributes = _message("send", topic, key, event_id)
+    began = int(announced_at.timestamp() * 1e9)
+    span = _tracer.start_span(f"send {topic}", parent, SpanKind.PRODUCER, attributes, start_time=began)
+    return (_traceparent(span) if span.is_recording() else traceparent), span
+
+
+def acked(span: Span, error: BaseException | None) -> None:
+    """The broker has the event, or said why not."""
+    _end(span, error)
+
+
+def _message(operation: str, topic: str, key: str, event_id: str) -> dict[str, str]:
+    return {
+        _SYSTEM: "kafka",
+        _OPERATION: operation,
+        _OPERATION_TYPE: operation,
+        _TOPIC: topic,
+        _KEY: key,
+        _MESSAGE_ID: event_id,
+    }
+
+
+def _context(traceparent: str | None) -> SpanContext | None:
+    if traceparent is None or not tracing.well_formed(traceparent):
+        return None
+    _, trace_id, span_id, flags = traceparent.split("-")
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+
+
+def _remote(traceparent: str | None) -> context.Context | None:
+    known = _context(traceparent)
+    return None if known is None else trace.set_span_in_context(NonRecordingSpan(known), context.Context())
+
+
+def _traceparent(span: Span) -> str:
+    its = span.get_span_context()
+    return f"00-{its.trace_id:032x}-{its.span_id:016x}-{its.trace_flags:02x}"
