@@ -6,8 +6,8 @@ default:
 # What must be green before a commit.
 check: static test
 
-# The gates that run nothing: style, types, imports, contracts.
-static:
+# The gates that run nothing: style, types, imports, contracts, documents.
+static: && docs
     uv run ruff check
     uv run ruff format --check
     uv run mypy
@@ -15,6 +15,12 @@ static:
     uv run python -m contracts.schemas check
     uv run python -m contracts.samples check
     uv run python -m contracts.published check
+
+# The event catalogue is what runs, and valid AsyncAPI. Installs the parser (npm) where it is missing.
+docs:
+    uv run python -m regulars.asyncapi check
+    cd docs/asyncapi && (cmp -s package-lock.json node_modules/.installed || (npm ci --loglevel=error && cp package-lock.json node_modules/.installed))
+    node docs/asyncapi/check.mjs gateway/src/gateway/asyncapi.json
 
 test *args:
     uv run pytest {{args}}
@@ -25,6 +31,7 @@ fix:
     uv run ruff format
     uv run python -m contracts.schemas write
     uv run python -m contracts.samples write
+    uv run python -m regulars.asyncapi write
 
 # What is new in the contracts is as it shall be for ever: publish it. Refuses what breaks a reader.
 publish:

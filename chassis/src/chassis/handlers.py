@@ -50,8 +50,12 @@ class Router:
 
     def include(self, other: "Router") -> None:
         """Add the handlers of another router, under the same rules."""
-        for (topic, _), handler in other._handlers.items():  # noqa: SLF001
-            self._add(handler, other._groups[topic])  # noqa: SLF001
+        for handler, group in other.handlers():
+            self._add(handler, group)
+
+    def handlers(self) -> list[tuple[Handler, Group]]:
+        """Every handler, and the group that reads for it."""
+        return [(handler, self._groups[topic]) for (topic, _), handler in self._handlers.items()]
 
     def handler(self, topic: str, event_type: str) -> Handler | None:
         """Who handles this type, if anybody."""

@@ -11,7 +11,8 @@ from contracts import topics
 from contracts.topics import Topic
 
 
-def _config(topic: Topic) -> dict[str, str]:
+def config(topic: Topic) -> dict[str, str]:
+    """How the broker keeps a topic."""
     kept = -1 if topic.kept is None else _ms(topic.kept)
     config = {"retention.ms": str(kept), "cleanup.policy": "delete"}
     if topic.ephemeral:
@@ -30,7 +31,7 @@ async def apply(bootstrap: str, replicas: int = 1) -> None:
     try:
         present = set(await admin.list_topics())
         new = [
-            NewTopic(topic.name, topic.partitions, replicas, topic_configs=_config(topic))
+            NewTopic(topic.name, topic.partitions, replicas, topic_configs=config(topic))
             for topic in topics.ALL
             if topic.name not in present
         ]

@@ -34,6 +34,11 @@ class Sample:
     headers: dict[str, str]
     payload: Json
 
+    @property
+    def of(self) -> str:
+        """The event's type."""
+        return self.headers["ce_type"]
+
     def flaw(self, event: type[Event]) -> str | None:
         """Why it is not today's event, if it is not."""
         try:
@@ -56,7 +61,7 @@ def flaws(declared: list[type[Event]], found: list[Sample]) -> list[str]:
     by_type = {event.TYPE: event for event in declared}
     wrong = []
     for sample in found:
-        event = by_type.get(sample.headers["ce_type"])
+        event = by_type.get(sample.of)
         flaw = "is of no event of ours" if event is None else sample.flaw(event)
         if flaw:
             wrong.append(f"{sample.file} {flaw}")
@@ -73,7 +78,7 @@ def missing(declared: list[type[Event]], found: list[Sample]) -> list[tuple[type
     """The events with fields that no sample shows, and these."""
     lacking = []
     for event in declared:
-        its = [shown(sample.payload) for sample in found if sample.headers["ce_type"] == event.TYPE]
+        its = [shown(sample.payload) for sample in found if sample.of == event.TYPE]
         paths = sorted(fields(event).keys() - set().union(*its))
         if paths or not its:
             lacking.append((event, paths or ["it"]))
