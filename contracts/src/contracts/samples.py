@@ -52,8 +52,9 @@ class Sample:
 
 
 def samples(folder: Path = FOLDER) -> list[Sample]:
-    """All of them."""
-    return [Sample(path.name, **json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    """All of them, each type's first one first."""
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stem)
+    return [Sample(path.name, **json.loads(path.read_text())) for path in files]
 
 
 def flaws(declared: list[type[Event]], found: list[Sample]) -> list[str]:
