@@ -6,7 +6,8 @@ caller meets one shape only.
 
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,16 +17,19 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import ids, metrics, problems, telemetry
-from chassis.http import Api
+from chassis.http import Api, Endpoint
 from chassis.probes import routes
 from chassis.problems import Flaw, Invalid, MalformedJson, Problem
 from chassis.runtime import Runtime
 from chassis.verdicts import NotYet
 
 log = structlog.get_logger()
+
+Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
@@ -53,21 +57,19 @@ def create(runtime: Runtime, api: Api | None) -> ASGIApp:
     app.router.routes.extend(routes())
     if api is not None:
         app.router.routes.extend(api.routes)
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    for error in _AWAY:
-        app.add_exception_handler(error, _on_away)
-    app.add_exception_handler(Exception, _on_error)
-    return _Edge(app, runtime)
+    for error, handler in _handlers().items():
+        app.add_exception_handler(error, handler)
+    return _Edge(app, runtime, [] if api is None else api.coalesced)
 
 
 class _Edge:
     """Around everything: the request's id and trace, the count of what is in flight, and the log."""
 
-    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+    def __init__(self, app: FastAPI, runtime: Runtime, coalesced: Sequence[Endpoint]) -> None:
         self._app = app
         self._runtime = runtime
+        self._coalesced = coalesced
+        self._handlers = _handlers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,7 +90,7 @@ class _Edge:
 
         self._runtime.in_flight += 1
         try:
-            await self._app(scope, receive, send_with_id)
+            await (self._answer(scope) or self._app)(scope, receive, send_with_id)
         except Exception:
             log.exception("request_failed", request_id=request_id, path=scope["path"])
         finally:
@@ -96,6 +98,37 @@ class _Edge:
             seconds, route = time.perf_counter() - started, getattr(scope.get("route"), "path", "")
             metrics.answered(self._runtime.service, scope["method"], route, began[0], seconds)
             _log_request(scope, began[0], seconds, request_id)
+
+    def _answer(self, scope: Scope) -> ASGIApp | None:
+        """The short way to a coalesced endpoint: FastAPI's layers around it cost a quarter of a posting (measured)."""
+        for endpoint in self._coalesced:
+            match, found = endpoint.matches(scope)
+            if match is Match.FULL:
+                scope.update(found, app=self._app)
+                return partial(self._shortly, endpoint)
+        return None
+
+    async def _shortly(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await endpoint.answer(scope, receive)
+        except Exception as error:
+            handler = next(self._handlers[cls] for cls in type(error).__mro__ if cls in self._handlers)
+            response = await handler(Request(scope, receive), error)
+            if handler is _on_error:
+                await response(scope, receive, send)
+                raise
+        await response(scope, receive, send)
+
+
+def _handlers() -> dict[type[Exception], Handler]:
+    """How each error is told."""
+    told: dict[type[Exception], Handler] = dict.fromkeys(_AWAY, _on_away)
+    return told | {
+        Problem: _on_problem,
+        RequestValidationError: _on_invalid,
+        HTTPException: _on_http_exception,
+        Exception: _on_error,
+    }
 
 
 def _request_id(headers: MutableMapping[bytes, bytes]) -> str:
