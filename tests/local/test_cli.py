@@ -10,13 +10,14 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import asyncpg
+import psutil
 import pytest
 
-from regulars import ports, waiting
+from regulars import places, ports, supervision, waiting
 from regulars.ports import SERVICES
 from regulars.stack import Stack
 
-COMMAND = [sys.executable, "-c", "from regulars.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "regulars"]
 
 
 def regulars(folder, *words, **settings):
@@ -139,19 +140,24 @@ def test_a_killed_service_comes_back(stack):
     assert stack.pid("fraud-block") != pid
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_start_leaves_nothing_running(folder, ending):
+@pytest.mark.parametrize("endings", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])
+def test_an_interrupted_start_says_so_and_leaves_nothing_running(folder, endings):
+    """Also to somebody who is impatient: a second Ctrl-C does not cut the stopping short."""
     environment = {
         **os.environ,
         "REGULARS_FOLDER": str(folder),
         "REGULARS_PORT_BASE": str(ports.free()["gateway"]),
     }
     with subprocess.Popen(
-        [*COMMAND, "up"], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [*COMMAND, "up"], env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as start:
-        pidfile, deadline = folder / "supervisord.pid", time.monotonic() + 30
-        while not pidfile.exists() and time.monotonic() < deadline:
+        first = start.stderr.readline()
+        for ending in endings:
+            start.send_signal(ending)
             time.sleep(0.05)
-        start.send_signal(ending)
-        assert start.wait(30) != 0
-    assert not pidfile.exists()
+        said = start.communicate(timeout=30)[1]
+    assert start.returncode == 130
+    assert "answers on port" in first
+    assert said.endswith("The start of the stack was interrupted: nothing of it runs any more.\n")
+    assert "Traceback" not in said
+    assert [process for process in psutil.process_iter() if supervision._is_ours(process, places.lay_out(folder))] == []

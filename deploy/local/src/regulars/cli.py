@@ -1,13 +1,15 @@
 """The command `regulars`: the local stack, up and down, and what one does with it."""
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +27,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
+_INTERRUPTED = 130  # as a shell says it of a command that Ctrl-C ended
+
 
 def main() -> None:
     """Run the command; trouble is one sentence on stderr and exit code 1."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell starts background jobs without it
-        signal.signal(name, _interrupt)
+    _listen(_interrupt)
     try:
         app()
     except Trouble as trouble:
@@ -48,11 +51,10 @@ def up(
         raise Trouble("The stack is up without a test clock: run `regulars down` first.")
     if not started(stack):
         out.print("The stack is already up.")
-        _show(stack)
+    elif not detach:
+        _stay(stack)
         return
     _show(stack)
-    if not detach:
-        _stay(stack)
 
 
 @app.command()
@@ -129,8 +131,15 @@ def folder() -> Path:
 def started(stack: Stack) -> bool:
     """Bring the stack up with its steps on stderr; False when it already was."""
     begun = time.monotonic()
-    with err.status("starting the stack"):
-        return stack.up(say=lambda text: err.print(f"[green]✓[/] {text} [dim]({time.monotonic() - begun:.1f} s)[/]"))
+    try:
+        with _one_interrupt(), err.status("starting the stack"):
+            return stack.up(
+                say=lambda text: err.print(f"[green]✓[/] {text} [dim]({time.monotonic() - begun:.1f} s)[/]")
+            )
+    except KeyboardInterrupt:
+        left = "what ran before still runs" if stack.is_up else "nothing of it runs any more"
+        err.print(f"The start of the stack was interrupted: {left}.")
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _started_quietly() -> Stack:
@@ -178,17 +187,39 @@ def _health(reason: str | None) -> Text:
 
 def _stay(stack: Stack) -> None:
     """Stay until Ctrl-C, or until somebody else brings the stack down."""
-    out.print("Ctrl-C stops everything.")
     pause: Callable[[float], object] = threading.Event().wait
-    try:
-        while stack.is_up:
-            pause(1)
-        out.print("The stack was brought down.")
-    except KeyboardInterrupt:
-        with err.status("stopping the stack"):
-            stack.down()
-        out.print("The stack is down.")
+    with _one_interrupt():
+        try:
+            _show(stack)
+            out.print("Ctrl-C stops everything.")
+            while stack.is_up:
+                pause(1)
+            out.print("The stack was brought down.")
+        except KeyboardInterrupt:
+            with err.status("stopping the stack"):
+                stack.down()
+            out.print("The stack is down.")
 
 
-def _interrupt(_signal: int, _frame: object) -> None:
+@contextlib.contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Hear one Ctrl-C; a second one does not cut short the stopping that the first one led to."""
+
+    def hear(_number: int, _frame: object) -> None:
+        _listen(lambda _number, _frame: None)
+        logging.disable()  # half-done work that loses its server complains
+        raise KeyboardInterrupt
+
+    _listen(hear)
+    yield
+    _listen(_interrupt)
+
+
+def _listen(heard: Callable[[int, object], None]) -> None:
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: a shell starts background jobs without it
+        signal.signal(name, heard)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    err.print("Interrupted.")
     raise KeyboardInterrupt
