@@ -20,7 +20,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from chassis import application, clock, idempotency, known_customers, logs, replies, stores, telemetry, timers
+from chassis import application, clock, idempotency, known_customers, logs, replies, stores, timers
 from chassis.consumer import Consumer
 from chassis.db import Conn, Database
 from chassis.gauges import Figures
@@ -90,7 +90,10 @@ class Service:
         )
         app = application.create(runtime, self.api if kind != "worker" else None)
         async with contextlib.AsyncExitStack() as stack:
-            if (spans := telemetry.start(self.name, settings.otlp_endpoint, settings.trace_ratio)) is not None:
+            if settings.otlp_endpoint is not None:
+                from chassis import exporting  # noqa: PLC0415  (it takes long to load)
+
+                spans = exporting.start(self.name, settings.otlp_endpoint, settings.trace_ratio)
                 stack.push_async_callback(asyncio.to_thread, spans.shutdown)
             stack.push_async_callback(_close, api, worker)
             await _run_all(stack, [notifier.run(), runtime.waiters.run()])

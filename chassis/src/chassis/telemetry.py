@@ -1,24 +1,15 @@
 """Spans of what a process does, where a collector is set; without one nothing here costs more than a look at ``None``.
 
-OpenTelemetry's messaging names are still in development, so all names stand in here. What leaves the process is an
-allow-list: no query string, no address, no exception's text, and message keys are opaque ids.
+OpenTelemetry's messaging names are still in development, so all names stand in here. ``exporting`` sends the spans.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event as SpanEvent
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from chassis import tracing
 
@@ -41,99 +32,10 @@ ALLOWED = frozenset(
 _tracer: trace.Tracer | None = None
 
 
-def start(service: str, endpoint: str | None, ratio: float) -> TracerProvider | None:
-    """Send spans to an OTLP collector (``http://host:4318``); ``ratio`` of the traces that begin here."""
-    if endpoint is None:
-        return None
-    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
-    provider = TracerProvider(sampler=Begun(ratio), resource=Resource.create({"service.name": service}))
-    provider.add_span_processor(BatchSpanProcessor(Allowed(exporter), schedule_delay_millis=1000))
-    record(provider)
-    return provider
-
-
-def record(provider: TracerProvider | None) -> None:
-    """Make spans with a provider of one's own; ``None`` ends that."""
+def use(tracer: trace.Tracer | None) -> None:
+    """Make spans with this tracer; ``None`` ends that."""
     global _tracer  # noqa: PLW0603  (one process, one tracer, as OpenTelemetry itself has it)
-    if _tracer is not None:
-        AsyncPGInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
-    _tracer = None if provider is None else provider.get_tracer("regulars")
-    if provider is not None:
-        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "database")
-        AsyncPGInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
-
-
-class Begun(Sampler):
-    """Follows the caller's decision; of what begins here samples requests and batches, never a poll of ours."""
-
-    def __init__(self, ratio: float) -> None:
-        self._ratio = TraceIdRatioBased(ratio)
-
-    def should_sample(
-        self,
-        parent_context: context.Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        links: Sequence[Link] | None = None,
-        trace_state: Any = None,  # noqa: ARG002  (OpenTelemetry's signature)
-    ) -> SamplingResult:
-        """As the parent, as any of the links, or by the ratio if it is a request."""
-        parent = trace.get_current_span(parent_context).get_span_context()
-        if parent.is_valid:
-            sampled = parent.trace_flags.sampled
-        elif links:
-            sampled = any(link.context.trace_flags.sampled for link in links)
-        elif kind is SpanKind.SERVER:
-            return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
-        else:
-            sampled = False
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP, attributes)
-
-    def get_description(self) -> str:
-        """For people."""
-        return "Begun"
-
-
-class Allowed(SpanExporter):
-    """Passes on what may be seen outside, whatever an instrumentation library thinks of next."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the spans without what is not on the list."""
-        return self._exporter.export([_allowed(span) for span in spans])
-
-    def shutdown(self) -> None:
-        """Shut the exporter down."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Have the exporter send what it has."""
-        return self._exporter.force_flush(timeout_millis)
-
-
-def _allowed(span: ReadableSpan) -> ReadableSpan:
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=_only_allowed(span.attributes),
-        events=[SpanEvent(e.name, _only_allowed(e.attributes), e.timestamp) for e in span.events],
-        links=[Link(link.context) for link in span.links],
-        kind=span.kind,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
-
-
-def _only_allowed(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (attributes or {}).items() if name in ALLOWED}
+    _tracer = tracer
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from chassis import outbox, telemetry, tracing
+from chassis import exporting, outbox, telemetry, tracing
 from chassis.inbox import Router
 
 
@@ -15,11 +15,11 @@ from chassis.inbox import Router
 def spans():
     """The finished spans of this process, as they would be exported."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(sampler=telemetry.Begun(1.0))
-    provider.add_span_processor(SimpleSpanProcessor(telemetry.Allowed(exporter)))
-    telemetry.record(provider)
+    provider = TracerProvider(sampler=exporting.Begun(1.0))
+    provider.add_span_processor(SimpleSpanProcessor(exporting.Allowed(exporter)))
+    exporting.record(provider)
     yield exporter.get_finished_spans
-    telemetry.record(None)
+    exporting.record(None)
 
 
 def nothing_is_linked(patch) -> None:
@@ -27,7 +27,7 @@ def nothing_is_linked(patch) -> None:
 
 
 def everything_is_told(patch) -> None:
-    patch.setattr(telemetry, "_only_allowed", lambda attributes: dict(attributes or {}))
+    patch.setattr(exporting, "_only_allowed", lambda attributes: dict(attributes or {}))
 
 
 def traceparent() -> str:
