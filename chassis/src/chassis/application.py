@@ -38,6 +38,7 @@ _AWAY = (
     NotYet,
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # hung up in the middle of a statement
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,

@@ -6,7 +6,7 @@ SQL states the store itself. Whatever a transaction announced with ``outbox.add`
 
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import asyncpg
@@ -137,5 +137,6 @@ async def _roll_back(raw: Raw) -> None:
     try:
         if not raw.is_closed():
             await raw.execute("ROLLBACK")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        raw.terminate()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        with suppress(asyncpg.InterfaceError):  # lost and back in the pool already: what lost it is the error to see
+            raw.terminate()

@@ -32,7 +32,7 @@ class Notifier:
         while True:
             try:
                 await self._send()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("notifier_reconnects", error=type(error).__name__)
                 await asyncio.sleep(1)
 

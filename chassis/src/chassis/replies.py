@@ -131,7 +131,7 @@ class Waiters:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("waiters_reconnect", error=type(error).__name__)
                 await asyncio.sleep(0.5)
 

@@ -38,12 +38,14 @@ _AGAIN = (
     asyncpg.InvalidCatalogNameError,  # the database is being put back
     asyncpg.InvalidCachedStatementError,  # a migration ran
 )
+# How asyncpg's own errors say that the connection is gone; others of them, such as wrong arguments, stay as they are.
+_LOST = ("is clos", "released back", "cannot switch to state")
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the database or the broker is to blame, not the event: the same again will do."""
-    if isinstance(error, asyncpg.InterfaceError):  # also raised for wrong arguments, which stay wrong
-        return "is clos" in str(error)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return any(lost in str(error) for lost in _LOST)
     return isinstance(error, _AGAIN)
 
 

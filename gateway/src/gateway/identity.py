@@ -23,7 +23,7 @@ from gateway.store import StoredKey
 
 log = structlog.get_logger()
 
-DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _REMEMBERED = 4.0
 _TOKEN_REUSED = 30.0

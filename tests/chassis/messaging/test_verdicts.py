@@ -1,5 +1,6 @@
 """What becomes of an event: done once, given up, skipped, or tried again."""
 
+import asyncio
 import json
 import random
 
@@ -261,6 +262,22 @@ async def test_a_merge_ends_the_wait_for_a_customer_and_names_the_one_who_acts(w
         )
         await world.until("SELECT customer_id FROM seen", equals=new)
         assert await world.count("parked") == 0
+
+
+@pytest.mark.parametrize("seconds_to_notice", [0, 0.1])
+async def test_a_connection_that_is_lost_is_no_fault_of_the_event(world, seconds_to_notice):
+    """Whether the statement is under way or the next one finds nobody there."""
+
+    async def lose_it() -> None:
+        async with world.database.transaction() as conn:
+            own = await conn.value("SELECT pg_backend_pid()")
+            await world.admin.execute("SELECT pg_terminate_backend($1)", own)
+            await asyncio.sleep(seconds_to_notice)
+            await conn.execute("SELECT 1")
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011  (one of six, by chance)
+        await lose_it()
+    assert verdicts.is_transient(raised.value)
 
 
 def test_wrong_arguments_are_no_reason_to_try_again():
