@@ -37,9 +37,18 @@ def test_a_made_up_code_is_a_code():
     assert len(codes) == 100
 
 
-@pytest.mark.parametrize("store_url", ["https://example.test", "https://example.test/"])
-def test_a_link_is_the_stores_address_with_the_code(store_url):
-    assert enrolment.url(store_url, "creator123") == "https://example.test/?ref=creator123"
+@pytest.mark.parametrize(
+    ("store_url", "link"),
+    [
+        ("https://shop.example", "https://shop.example/?ref=c"),
+        ("https://shop.example/", "https://shop.example/?ref=c"),
+        ("https://shop.example/de", "https://shop.example/de?ref=c"),
+        ("https://shop.example/?lang=de", "https://shop.example/?lang=de&ref=c"),
+    ],
+)
+def test_a_link_is_the_stores_address_with_the_code(store_url, link):
+    """As ``tests/gateway/test_landing.py`` has it: both lead to the same page."""
+    assert enrolment.url(store_url, "c") == link
 
 
 def test_people_are_counted_per_code_and_day():

@@ -120,6 +120,18 @@ async def test_the_page_shows_what_is_paid_for_and_runs_nothing_of_it(shop):
     assert "<form" not in html
 
 
+async def test_a_shop_without_a_storefront_has_a_front_page(shop):
+    visitor = shop.client.as_(Caller(shop.store_id, "storefront", "visitor"))
+    page = await visitor.get("/sandbox/shop/shop?ref=%3Cscript%3Ecreator123")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    html = page.body.decode()
+    assert "&lt;script&gt;creator123" in html
+    assert "//" not in html
+    without = await visitor.get("/sandbox/shop/shop")
+    assert (without.status, b"You came by" in without.body) == (200, False)
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [

@@ -153,7 +153,11 @@ async def test_seeding_shows_the_keys_once(database, worker):
     assert second == {"store_id": first["store_id"]}
     async with worker.transaction() as conn:
         demo = await store.store_of(conn, "demo")
-    assert (demo.store_id, demo.currency, demo.url) == (first["store_id"], "EUR", "http://127.0.0.1:8080")
+    assert (demo.store_id, demo.currency, demo.url) == (
+        first["store_id"],
+        "EUR",
+        "http://127.0.0.1:8080/sandbox/demo/shop",
+    )
     assert keys.read(first["api_key"]).kind == "secret"
     assert keys.read(first["publishable_key"]).kind == "publishable"
 

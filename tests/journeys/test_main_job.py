@@ -66,7 +66,16 @@ async def test_the_replies_are_those_of_the_feature_rows(world):
     assert list(summary)[:4] == ["customer_id", "state", "link", "balances"]
     assert list(summary["link"]) == ["code", "url", "total_clicks", "total_sales", "total_revenue"]
     assert list(summary["balances"]) == ["available", "requested", "converted"]
-    assert summary["link"]["url"].endswith(f"/?ref={summary['link']['code']}")
+    assert summary["link"]["url"].endswith(f"?ref={summary['link']['code']}")
+
+
+async def test_an_affiliates_links_end_at_a_page_of_the_store(world):
+    customer, _ = await world.affiliate_with()
+    link = (await world.shop.affiliate(customer))["link"]
+    for followed in (link["url"], f"{world.stack.gateway_url}/r/demo/{link['code']}"):
+        async with world.session.get(followed) as page:
+            assert (page.status, str(page.url)) == (200, link["url"])
+            assert link["code"] in await page.text()
 
 
 async def test_another_stores_key_gets_404_on_every_id(world):

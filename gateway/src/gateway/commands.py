@@ -18,8 +18,8 @@ _DEMO = "demo"
 
 
 async def _seed(conn: Conn, settings: Settings, _: argparse.Namespace) -> Printed:
-    """The demo store with its two keys; only its id once it is there."""
-    url = settings.demo_store_url or settings.public_url
+    """The demo store with its two keys; only its id once it is there. It has a page of the sandbox for a storefront."""
+    url = settings.demo_store_url or f"{settings.public_url.rstrip('/')}/sandbox/{_DEMO}/shop"
     made = await store.create_store(conn, slug=_DEMO, currency="EUR", locale="en", url=url)
     if made is not None:
         return {"store_id": made.store_id, **await _two_keys(conn, settings, made.store_id)}

@@ -57,5 +57,8 @@ def canonical(code: str) -> str | None:
 
 
 def url(store_url: str, code: str) -> str:
-    """The address an affiliate shares."""
-    return f"{store_url.rstrip('/')}/?ref={code}"
+    """The address an affiliate shares: the one that the gateway's ``/r/`` link leads to."""
+    scheme, _, rest = store_url.partition("://")
+    if "/" not in rest:
+        rest += "/"
+    return f"{scheme}://{rest}{'&' if '?' in rest else '?'}ref={code}"

@@ -1,9 +1,9 @@
-"""The sandbox's hosted page, where a buyer approves or declines. The session id is the secret that opens it."""
+"""The sandbox's hosted pages: a shop's front, and where a buyer approves or declines (its session id is the secret)."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
@@ -41,6 +41,13 @@ class Decided(BaseModel):
     order_status: OrderStatus
 
 
+@router.get("/sandbox/{store_slug}/shop", response_class=HTMLResponse)
+@policy(None)
+async def show_front(store_slug: str, ref: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """The front page of a shop that has none of its own, such as the demo store."""
+    return _page(sandbox.front(store_slug, ref))
+
+
 @router.get("/sandbox/{store_slug}/{payment_session_id}", response_class=HTMLResponse)
 @policy(None)
 async def show_page(store_slug: str, payment_session_id: PaymentSessionPath, caller: Caller, conn: Conn) -> Response:
@@ -56,8 +63,7 @@ async def show_page(store_slug: str, payment_session_id: PaymentSessionPath, cal
         status=session.status,
         payable=session.status is SessionStatus.OPEN and _fits(order, session),
     )
-    headers = {"content-security-policy": sandbox.CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
-    return HTMLResponse(sandbox.page(bill), headers=headers)
+    return _page(sandbox.page(bill))
 
 
 @router.post("/sandbox/{store_slug}/{payment_session_id}")
@@ -78,6 +84,11 @@ async def decide(
     seen = await shown(conn, request, session)
     reply = Decided(**seen.model_dump() | {"status": status}, order_id=order.order_id, order_status=order.status)
     return JSONResponse(Data(data=reply).model_dump(mode="json"))
+
+
+def _page(html: str) -> Response:
+    headers = {"content-security-policy": sandbox.CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
+    return HTMLResponse(html, headers=headers)
 
 
 async def _session(conn: Transaction, store_id: str, slug: str, payment_session_id: str) -> PaymentSession:
