@@ -5,6 +5,7 @@ Two fields of which the same is said read the same events; a title or a descript
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.event import Event
@@ -25,22 +26,54 @@ _LIMITS = {
 _SAID = {"const", "default", "enum", "format", "pattern"} | _LIMITS
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field, or an item of one. ``presence`` is ``required``, ``optional`` or, of an item, ``each``."""
+
+    path: str
+    presence: str
+    nullable: bool
+    schema: Json
+
+    @property
+    def said(self) -> str:
+        """All that a reader checks, such as ``required integer exclusiveMinimum=0``."""
+        schema: Json = {name: sorted(its) if name == "enum" else its for name, its in self.schema.items()}
+        limits = [f"{name}={json.dumps(schema[name])}" for name in sorted(schema.keys() & _SAID)]
+        return " ".join([self.presence, schema["type"] + ("|null" if self.nullable else ""), *limits])
+
+
 def fields(event: type[Event]) -> dict[str, str]:
-    """Every field by its path, such as ``quantity`` to ``required integer exclusiveMinimum=0``."""
+    """What is said of every field, by its path."""
     schema = event.model_json_schema()
     del schema["properties"]["store_id"]  # travels as a header
-    return dict(sorted(_below("", schema, schema.get("$defs", {}))))
+    return {field.path: field.said for field in below("", schema, schema.get("$defs", {}))}
+
+
+def below(path: str, schema: Json, defs: Json) -> Iterator[Field]:
+    """The fields of an object or array, and those that lie in them."""
+    for name, its in schema.get("properties", {}).items():
+        presence = "required" if name in schema.get("required", ()) else "optional"
+        yield from _field(f"{path}.{name}" if path else name, presence, its, defs)
+    if "items" in schema:
+        yield from _field(f"{path}[]", "each", schema["items"], defs)
+
+
+def _field(path: str, presence: str, schema: Json, defs: Json) -> Iterator[Field]:
+    schema, nullable = resolved(schema, defs)
+    yield Field(path, presence, nullable, schema)
+    yield from below(path, schema, defs)
 
 
 def shown(payload: Any, path: str = "") -> set[str]:
     """The paths of the fields that a payload has."""
     if isinstance(payload, dict):
-        below = [shown(value, f"{path}.{name}" if path else name) for name, value in payload.items()]
+        deeper = [shown(value, f"{path}.{name}" if path else name) for name, value in payload.items()]
     elif isinstance(payload, list):
-        below = [shown(value, f"{path}[]") for value in payload]
+        deeper = [shown(value, f"{path}[]") for value in payload]
     else:
-        below = []
-    return ({path} if path else set()).union(*below)
+        deeper = []
+    return ({path} if path else set()).union(*deeper)
 
 
 def resolved(schema: Json, defs: Json) -> tuple[Json, bool]:
@@ -62,20 +95,3 @@ def resolved(schema: Json, defs: Json) -> tuple[Json, bool]:
     if unknown or "type" not in schema:
         raise ValueError(f"contracts.fields cannot compare {', '.join(sorted(unknown)) or 'any type'}")
     return schema, nullable
-
-
-def _below(path: str, schema: Json, defs: Json) -> Iterator[tuple[str, str]]:
-    for name, its in schema.get("properties", {}).items():
-        presence = "required" if name in schema.get("required", ()) else "optional"
-        yield from _field(f"{path}.{name}" if path else name, presence, its, defs)
-    if "items" in schema:
-        yield from _field(f"{path}[]", "each", schema["items"], defs)
-
-
-def _field(path: str, presence: str, schema: Json, defs: Json) -> Iterator[tuple[str, str]]:
-    schema, nullable = resolved(schema, defs)
-    if "enum" in schema:
-        schema = schema | {"enum": sorted(schema["enum"])}
-    said = [f"{name}={json.dumps(schema[name])}" for name in sorted(schema.keys() & _SAID)]
-    yield path, " ".join([presence, schema["type"] + ("|null" if nullable else ""), *said])
-    yield from _below(path, schema, defs)

@@ -11,7 +11,7 @@ from chassis import metrics, telemetry
 from chassis.problems import MEDIA_TYPE, Forbidden, Internal, NotFound, Problem
 from chassis.runtime import Runtime
 from chassis.tokens import Caller
-from gateway import headers, incoming, landing, proxy
+from gateway import headers, incoming, landing, pages, proxy
 from gateway.directory import Directory
 from gateway.identity import Keyring, Tokens
 from gateway.incoming import Gone, Incoming
@@ -53,6 +53,7 @@ class Edge:
         self._links = links
         self._readiness = Readiness(own, upstreams)
         self._map = Map()
+        self._pages = pages.own()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,6 +86,8 @@ class Edge:
             metrics.answered(self._runtime.service, scope["method"], self._pattern(scope["path"]), status, seconds)
 
     def _pattern(self, path: str) -> str:
+        if path in self._pages:
+            return path
         route = self._map.find(path)
         return route.path if route is not None else _LINK if path.startswith(_LINK) else ""
 
@@ -117,6 +120,9 @@ class Edge:
         self, scope: Scope, receive: Receive, send: Send, ours: list[tuple[bytes, bytes]], request_id: str
     ) -> None:
         request = Incoming.of(scope)
+        if (page := self._pages.get(request.path)) is not None:
+            await page.send(request.method, request.headers, send, ours)
+            return
         client_ip = headers.client_ip(request.peer, request.headers, self._settings.trusted_proxies)
         if request.path.startswith(_LINK):
             found = await self._links.follow(request.method, request.path, request.headers, client_ip)

@@ -1,23 +1,16 @@
 """``/r/{store_slug}/{code}`` and ``/r/{code}``: an affiliate's link, on its way to the store."""
 
-from collections.abc import Mapping
-
 from chassis import clock
-from chassis.problems import MethodNotAllowed, NotFound
+from chassis.problems import NotFound
 from gateway import clicks, headers, landing
 from gateway.clicks import Click, Clicks
 from gateway.directory import Directory
 from gateway.headers import Raw
+from gateway.refusals import OnlyRead
 from gateway.store import Store
 
 COOKIE = "regulars_ref"
 _KEPT = 30 * 24 * 3600
-
-
-class OnlyRead(MethodNotAllowed):
-    """A link is followed, nothing else."""
-
-    headers: Mapping[str, str] = {"allow": "GET, HEAD"}
 
 
 class Links:

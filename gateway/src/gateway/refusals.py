@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from chassis.problems import Problem, Unauthenticated
+from chassis.problems import MethodNotAllowed, Problem, Unauthenticated
 
 _SOON: Mapping[str, str] = {"retry-after": "1"}
 
@@ -12,6 +12,12 @@ class MalformedRequest(Problem):
 
     code = "malformed_request"
     title = "The request is not well-formed"
+
+
+class OnlyRead(MethodNotAllowed):
+    """What is only there to be followed or read."""
+
+    headers: Mapping[str, str] = {"allow": "GET, HEAD"}
 
 
 class KeyNotValid(Unauthenticated):

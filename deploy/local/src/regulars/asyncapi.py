@@ -3,6 +3,7 @@
 It lies in the gateway, which serves it. Who publishes is said by the topic, who listens by the handlers that run.
 """
 
+import inspect
 import json
 import re
 import sys
@@ -130,13 +131,13 @@ def _messages(events: list[type[Event]]) -> tuple[Json, Json]:
 
 
 def _message(event: type[Event], payload: Json, golden: list[Sample]) -> Json:
-    says: str = payload["description"]
+    says = [inspect.getdoc(its) or "" for its in event.__mro__[: event.__mro__.index(Event)]]
     kind = {"type": "object", "properties": {"ce_type": {"const": event.TYPE}}}
     key = payload["properties"].get(event.KEY) or _headers()["properties"][event.KEY]
     return {
         "name": event.TYPE,
-        "summary": re.split(r"(?<=[.?!])\s", says)[0],
-        "description": says,
+        "summary": re.split(r"(?<=[.?!])\s", says[0])[0],
+        "description": "\n\n".join(says),
         "headers": {"allOf": [{"$ref": "#/components/schemas/headers"}, kind]},
         "payload": {"$ref": f"#/components/schemas/{event.TYPE}"},
         "bindings": {"kafka": {"key": {**key, "description": event.KEY}, **_KAFKA}},
@@ -147,12 +148,12 @@ def _message(event: type[Event], payload: Json, golden: list[Sample]) -> Json:
 def _headers() -> Json:
     store_id = Event.model_json_schema()["properties"]["store_id"]
     says = {
-        "ce_specversion": {"const": "1.0"},
+        "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_id": {"type": "string", "format": "uuid", "description": "The event; the same again is a repeat"},
         "ce_type": {"type": "string", "description": "What happened; a breaking change is a new type"},
         "ce_source": {"type": "string", "pattern": "^/regulars/[a-z-]+$", "description": "The service that tells it"},
         "ce_time": {"type": "string", "format": "date-time", "description": "When it was written down"},
-        "content-type": {"const": "application/json"},
+        "content-type": {"type": "string", "const": "application/json"},
         "store_id": {**store_id, "description": "Whose it is"},
     }
     traced = {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}
