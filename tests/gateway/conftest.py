@@ -78,6 +78,9 @@ class Origin:
             send, 200, [*((name, b"of the service") for name in names), (b"cache-control", b"max-age=5")], b"{}"
         )
 
+    async def _refuse_method(self, send):
+        await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"{}")
+
     async def _slow(self, send):
         await asyncio.sleep(3)
         await _answer(send, 200, [], b"late")

@@ -105,10 +105,17 @@ async def test_no_spelling_reaches_what_is_internal(world, path):
     assert world.carts.seen + world.affiliates.seen == []
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize("method", ["TRACE", "FOO"])
 async def test_a_method_of_nobody_is_refused(world, method):
+    world.carts.seen.clear()
     reply = await world.call(method, ORDERS)
-    assert (reply.status, reply.code) == (405, "method_not_allowed")
+    assert (reply.status, reply.code) == (501, "method_not_implemented")
+    assert world.carts.seen == []
+
+
+async def test_which_methods_a_path_has_is_its_services_to_say(world):
+    reply = await world.call("OPTIONS", f"{ORDERS}?do=refuse_method")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_a_body_is_bounded_whether_it_says_so_or_not(world):

@@ -21,6 +21,14 @@ async def test_ready_names_the_services_that_are_not(world):
     assert set(told["upstreams_not_ready"]) == {"fraud-block", "wallet"}
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_a_probe_is_read_and_nothing_else(world, path):
+    head = await world.call("HEAD", path, key=None)
+    assert (head.status, head.body) == (200, b"")
+    reply = await world.call("POST", path, key=None)
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", "GET, HEAD")
+
+
 async def test_not_ready_without_its_own_database(world):
     admin = await asyncpg.connect(world.database.admin_url)
     try:

@@ -200,4 +200,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     problem = _BY_STATUS.get(error.status_code, Problem)()
     response = _answer(problem, request.state.request_id)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = _allowed(request)
     return response
+
+
+def _allowed(request: Request) -> str:
+    """Every method of a path; Starlette names those of its first route only."""
+    here = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in here for method in route.methods}))

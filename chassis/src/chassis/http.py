@@ -103,6 +103,8 @@ class Endpoint(APIRoute):
         self.render = getattr(endpoint, "__render__", None)
         self.write = getattr(endpoint, "__write__", None)
         super().__init__(path, endpoint, **options)
+        if self.methods and "GET" in self.methods:
+            self.methods.add("HEAD")  # RFC 9110 §9.3.2; the server keeps the body back
         if self.write is not None:
             self._body_name, self._body_model = _body_of(endpoint, self.param_convertors)
 

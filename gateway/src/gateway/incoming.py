@@ -8,7 +8,7 @@ from typing import Self
 from starlette.types import Receive, Scope
 
 from chassis import ids
-from chassis.problems import MethodNotAllowed, TooLarge
+from chassis.problems import Problem, TooLarge
 from gateway import headers, routes
 from gateway.headers import Raw
 from gateway.refusals import TooSlow
@@ -17,11 +17,19 @@ from gateway.refusals import TooSlow
 # connection ends sees a reset and not our answer.
 _READ_TO_REFUSE = 16_000_000
 _LONGEST_LENGTH = 18
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Gone(Exception):  # noqa: N818  (nothing went wrong)
     """The caller hung up before the request was complete."""
+
+
+class MethodUnknown(Problem):
+    """A method that no path has, so there is no path whose methods could be named instead."""
+
+    status = 501
+    code = "method_not_implemented"
+    title = "Nothing here has this method"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Incoming:
         headers.check(sent)
         path, query = routes.checked(scope["raw_path"], scope["query_string"])
         if scope["method"] not in _METHODS:
-            raise MethodNotAllowed
+            raise MethodUnknown
         client = scope.get("client")
         return cls(scope["method"], path, query, sent, client[0] if client else "")
 

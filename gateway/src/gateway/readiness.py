@@ -26,6 +26,9 @@ class Readiness:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["method"] not in {"GET", "HEAD"}:
+            await self._own(scope, receive, send)
+            return
         status, body = 503, bytearray()
 
         async def hear(message: Message) -> None:

@@ -1,5 +1,7 @@
 """Every refusal is a problem document, and leaves everything as it was (design §1 rule 12)."""
 
+import asyncio
+
 import pytest
 import specimen
 from serving import SIGNER, merchant, new_store
@@ -59,6 +61,38 @@ async def test_what_was_sent_is_never_said_back(client):
 async def test_paths_and_methods_that_do_not_exist(client, method, path, status, code):
     reply = await client.call(method, path)
     assert (reply.status, reply.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/parcels", "GET, HEAD, POST"), ("/parcels/x", "GET, HEAD"), ("/bulk", "POST"), ("/readyz", "GET, HEAD")],
+)
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS"])
+async def test_a_method_that_a_path_has_not_is_told_those_it_has(client, method, path, methods):
+    """Also where two routes share the path."""
+    reply = await client.call(method, path)
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", methods)
+
+
+@pytest.mark.parametrize("path", ["/parcels", "/parcels/x", "/livez"])
+async def test_head_has_the_head_of_get_and_no_body(client, path):
+    host, port = client.url.removeprefix("http://").split(":")
+    token = SIGNER.sign(client.caller, client.service)
+    answers = []
+    for method in ("GET", "HEAD"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Request-Id: same-for-both\r\n"
+        writer.write(f"{head}Authorization: Bearer {token}\r\n\r\n".encode())
+        answers.append((await reader.read()).split(b"\r\n\r\n"))
+        writer.close()
+    (got, body), (head, rest) = answers
+    assert body != rest == b""
+    assert without_date(head) == without_date(got)
+    assert f"content-length: {len(body)}".encode() in got.lower()
+
+
+def without_date(head):
+    return sorted(line for line in head.split(b"\r\n") if not line.lower().startswith(b"date:"))
 
 
 async def test_a_body_of_another_kind_is_refused(client):

@@ -87,6 +87,12 @@ async def read(parcel_id: str, conn: Conn) -> Data[Parcel]:
     return Data(data=Parcel(id=parcel_id, amount=major(row["amount_minor"], "EUR")))
 
 
+@router.get("/parcels")
+@policy("orders.read")
+async def count(conn: Conn) -> Data[int]:
+    return Data(data=await conn.value("SELECT count(*) FROM parcel"))
+
+
 @router.post("/customers/{customer_id}/parcels", status_code=201)
 @policy("orders.write")
 async def send_to(customer_id: str, body: NewParcel, caller: Caller, conn: Conn) -> Data[Parcel]:
