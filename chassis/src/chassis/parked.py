@@ -69,7 +69,8 @@ class Parked:
         if handler is None:
             raise LookupError("no handler")
         event = handler.event.parse(row["store_id"], row["payload"], row["traceparent"])
-        return Received(row["event_id"], event, handler, row["key"], row["payload"])
+        place = row["partition"], row["offset"]
+        return Received(row["event_id"], event, handler, row["key"], row["payload"], *place)
 
     async def _later(self, row: asyncpg.Record | None, verdict: NotYet) -> None:
         assert row is not None, "NotYet comes from the handler"
@@ -115,7 +116,8 @@ class Parked:
             given_up = dead(self._item(row), error)
         except (LookupError, ValueError):
             headers = {"ce_id": str(row["event_id"]), "ce_type": row["type"], "store_id": row["store_id"]}
-            given_up = Dead(row["topic"], None, None, row["key"], headers, row["payload"], "", place_of(error))
+            place = row["partition"], row["offset"]
+            given_up = Dead(row["topic"], *place, row["key"], headers, row["payload"], "", place_of(error))
         reason = error.reason if isinstance(error, NotYet) else given_up.error
         return given_up._replace(error_class=type(error).__name__, error=reason)
 

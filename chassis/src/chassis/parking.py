@@ -66,11 +66,14 @@ class Parking:
         await conn.execute(
             """
             INSERT INTO parked
-                   (consumer_group, topic, key, event_id, type, store_id, payload, traceparent, reason, retry_at)
-            SELECT $1, topic, key, event_id, type, store_id, payload, traceparent, reason, now()
-            FROM unnest($2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::text[])
+                   (consumer_group, topic, key, event_id, type, store_id, payload, traceparent, reason,
+                    partition, "offset", retry_at)
+            SELECT $1, topic, key, event_id, type, store_id, payload, traceparent, reason, partition, "offset", now()
+            FROM unnest($2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::text[],
+                        $10::int[], $11::bigint[])
                  WITH ORDINALITY
-                 AS row (topic, key, event_id, type, store_id, payload, traceparent, reason, position)
+                 AS row (topic, key, event_id, type, store_id, payload, traceparent, reason,
+                         partition, "offset", position)
             ORDER BY position
             ON CONFLICT (event_id) DO NOTHING
             """,
@@ -83,4 +86,6 @@ class Parking:
             [item.payload for item, _ in rows],
             [item.event.traceparent for item, _ in rows],
             [reason for _, reason in rows],
+            [item.partition for item, _ in rows],
+            [item.offset for item, _ in rows],
         )

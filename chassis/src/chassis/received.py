@@ -48,7 +48,7 @@ class Received:
 
 
 class Dead(NamedTuple):
-    """An event given up. ``payload`` is ``None`` where it may hold personal data."""
+    """An event given up. ``payload`` is ``None`` where it may hold personal data; ``unread`` ones have no inbox row."""
 
     topic: str
     partition: int | None
@@ -58,6 +58,7 @@ class Dead(NamedTuple):
     payload: bytes | None
     error_class: str
     error: str
+    unread: bool = False
 
 
 def read_all(router: Router, records: Iterable[Any]) -> tuple[list[Received], list[Dead]]:
@@ -101,7 +102,8 @@ def _unreadable(record: Any, headers: dict[str, bytes], error: Exception, *, kee
         headers={name: _text(value) for name, value in headers.items()},
         payload=record.value if keep else None,
         error_class=type(error).__name__,
-        error=_flaws(error) if isinstance(error, ValidationError) else "unreadable",
+        error=flaws(error),
+        unread=True,
     )
 
 
@@ -115,10 +117,12 @@ def dead(item: Received, error: Exception) -> Dead:
     return Dead(item.topic, item.partition, item.offset, key, headers, payload, type(error).__name__, place_of(error))
 
 
-def _flaws(error: ValidationError) -> str:
+def flaws(error: Exception) -> str:
     """Which fields are wrong and how, without what was in them."""
-    flaws = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, flaw['loc']))}: {flaw['type']}" for flaw in flaws)[:1000]
+    if not isinstance(error, ValidationError):
+        return "unreadable"
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, flaw['loc']))}: {flaw['type']}" for flaw in found)[:1000]
 
 
 def _text(value: bytes | None) -> str:
@@ -127,15 +131,18 @@ def _text(value: bytes | None) -> str:
 
 
 async def bury(conn: Conn, group: str, given_up: Iterable[Dead]) -> None:
-    """Keep what was given up. The same record again changes nothing."""
+    """Keep what was given up. The same record again changes nothing, unless it could be read this time and failed."""
     rows = list(given_up)
     if rows:
         await conn.executemany(
             """
             INSERT INTO dead_letter
-                   (consumer_group, topic, partition, "offset", key, headers, payload, error_class, error)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-            ON CONFLICT DO NOTHING
+                   (consumer_group, topic, partition, "offset", key, headers, payload, error_class, error, unread)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            ON CONFLICT (consumer_group, topic, partition, "offset", coalesce(headers ->> 'ce_id', '')) DO UPDATE
+            SET key = excluded.key, headers = excluded.headers, payload = excluded.payload, unread = false,
+                error_class = excluded.error_class, error = excluded.error, died_at = excluded.died_at
+            WHERE NOT excluded.unread
             """,
             [(group, *row[:4], json.dumps(row.headers), *row[5:]) for row in rows],
         )

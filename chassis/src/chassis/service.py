@@ -1,6 +1,7 @@
 """A service: what its ``main.py`` builds and its ``__main__.py`` runs.
 
-``python -m wallet --kind api|worker|all`` serves until SIGTERM; ``python -m wallet verify`` checks the books.
+``python -m wallet --kind api|worker|all`` serves until SIGTERM; ``python -m wallet verify`` checks the books; what else
+may be asked is in ``commands``.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from chassis import application, clock, idempotency, known_customers, logs, replies, stores, timers
+from chassis import application, clock, commands, idempotency, known_customers, logs, replies, stores, timers
 from chassis.consumer import Consumer
 from chassis.db import Conn, Database
 from chassis.gauges import Figures
@@ -141,12 +142,16 @@ class Service:
         """The command line of a service."""
         parser = argparse.ArgumentParser(prog=f"python -m {self.name.replace('-', '_')}")
         parser.add_argument("--kind", choices=["api", "worker", "all"], default="all")
-        parser.add_argument("verb", nargs="?", choices=["verify"])
+        verbs = parser.add_subparsers(dest="verb")
+        verbs.add_parser("verify", help="say what is wrong with the books")
+        commands.add_to(verbs)
         args = parser.parse_args()
         settings = self.settings()
         logs.configure(self.name, settings.log_level)
         if args.verb == "verify":
             sys.exit(uvloop.run(self._verify(settings)))
+        if args.verb in commands.VERBS:
+            sys.exit(uvloop.run(commands.carry_out(args, self.name, self.router(), settings.worker_database_url)))
         uvloop.run(self.serve(settings, args.kind))
 
     async def _verify(self, settings: Settings) -> int:
