@@ -38,7 +38,7 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
-def parts(tmp_path_factory) -> Iterator[Stack]:
+def parts(tmp_path_factory, collector) -> Iterator[Stack]:
     """PostgreSQL and Kafka on free ports; gone after the session, also if it is killed."""
     with leash.temporary(tmp_path_factory.mktemp("stack")) as stack:
         stack.up_parts()

@@ -92,6 +92,14 @@ def logs(
 
 
 @app.command()
+def trace(order_id: Annotated[str, typer.Argument(help="The order's id, as the API gives it.")]) -> None:
+    """Show the way of one order through all services, with times."""
+    from regulars import order_trace  # noqa: PLC0415
+
+    order_trace.show(_running(), order_id, out)
+
+
+@app.command()
 def verify() -> None:
     """Let every service check its own promises on its data."""
     stack = _running()

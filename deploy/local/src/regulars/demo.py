@@ -93,7 +93,7 @@ class Story:
 
         await self.spend(ada)
         self.say("What each service knows of Ada now")
-        await self.until("customers", lambda: shop.customer(ada["id"]), lambda known: known["balance"] == 7)  # noqa: PLR2004
+        await self.until("customers", lambda: shop.customer(ada["id"]), _has_bought)
         self.tell_of("wallet", await shop.wallet(ada["id"]))
         self.tell_of("affiliates", await shop.affiliate(ada["id"]))
 
@@ -141,6 +141,10 @@ class Story:
                 raise Trouble(f"{service} did not hear of it within {_PATIENCE:.0f} s; it knows {known}")
             await asyncio.sleep(0.02)
         self.tell_of(service, known)
+
+
+def _has_bought(customer: Any) -> bool:
+    return bool(customer["balance"] == 7 and customer["orders"] == 1)  # noqa: PLR2004
 
 
 def _has_sold(affiliate: Any) -> bool:
