@@ -51,9 +51,22 @@ async def test_a_host_leads_to_one_store(worker):
     assert await opened(worker, "host-2", host="go.shop.example") is None
 
 
-async def test_a_currency_is_three_capitals(worker):
-    with pytest.raises(ValueError, match="currency"):
-        await opened(worker, "currency", currency="eur")
+@pytest.mark.parametrize("currency", ["QQQ", "eur", "EURO", "", "XAU", "XXX", "CLF"])
+async def test_a_currency_is_one_that_we_count_money_in(worker, currency):
+    """CLF has four decimals, gold none; ours are nought, two or three."""
+    with pytest.raises(ValueError, match=f"^{currency} is no currency"):
+        await opened(worker, "currency", currency=currency)
+
+
+@pytest.mark.parametrize("currency", ["EUR", "USD", "JPY", "KWD", "ISK", "XOF"])
+async def test_a_store_settles_in_any_that_we_know(worker, currency):
+    assert (await opened(worker, f"in-{currency.lower()}", currency=currency)).currency == currency
+
+
+async def test_a_currency_of_nobody_is_one_sentence(database):
+    done = command(database, "create-store", "--slug", "nobodys", "--currency", "ZZZ")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("gateway: ZZZ is no currency of ISO 4217 that we know")
 
 
 async def test_the_api_role_reads_one_store(worker, api):

@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chassis import clock, ids, outbox
+from iso4217 import Currency
+
+from chassis import clock, ids, money, outbox
 from chassis.db import Conn
 from contracts.ids import STORE
 from contracts.stores import StoreCreated
 from gateway import keys, landing
 from gateway.keys import Key, Kind
+
+# What ISO has no minor units for (gold, test codes) or others than our money is counted in is nothing to settle in.
+_CURRENCIES = frozenset(known.code for known in Currency if known.exponent == money.digits(known.code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,11 @@ async def create_store(
 ) -> Store | None:
     """Open a store and tell everybody; ``None`` if its slug or host is taken.
 
-    ``currency`` is its settlement currency for ever. Raises ``ValueError`` for a slug, URL or host that cannot be.
+    ``currency`` is its settlement currency for ever. Raises ``ValueError`` for one that we do not know, and for a slug, URL
+    or host that cannot be.
     """
+    if currency not in _CURRENCIES:
+        raise ValueError(f"{currency} is no currency of ISO 4217 that we know; its codes are three capitals, as in EUR")
     landing.check_store(slug, url, host)
     store = Store(ids.new(STORE), slug, currency, locale, url, host)
     created = StoreCreated(store_id=store.store_id, slug=slug, currency=currency, locale=locale, url=url)
