@@ -1,8 +1,13 @@
-"""What a process is told by its environment (``REGULARS_…``), read when it starts and never at import."""
+"""What a process is told by its environment (``REGULARS_…``), read when it starts and never at import.
 
+What the environment does not say is looked for in the folder ``REGULARS_SECRETS``, a file per setting
+(``regulars_token_jwks``, …), as Docker and Kubernetes mount secrets.
+"""
+
+import os
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -26,3 +31,16 @@ class Settings(BaseSettings):
     max_body_bytes: int = 1_000_000
     otlp_endpoint: str | None = None
     trace_ratio: float = 1.0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its folder would be fixed at import
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the files."""
+        files = SecretsSettingsSource(settings_cls, os.environ.get("REGULARS_SECRETS"))
+        return init_settings, env_settings, dotenv_settings, files

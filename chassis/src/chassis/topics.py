@@ -67,4 +67,4 @@ if __name__ == "__main__":
     args = parser.parse_args()
     if args.verb == "apply":
         asyncio.run(apply(args.kafka))
-    sys.exit("\n".join(asyncio.run(check(args.kafka))))
+    sys.exit("\n".join(asyncio.run(check(args.kafka))) or None)

@@ -1,12 +1,14 @@
-"""Preparing a service's database: ``python -m chassis.migrations SERVICE --admin-url URL --password SECRET``.
+"""Preparing a service's database: ``python -m chassis.migrations SERVICE``.
 
-A step of its own under a deployer's login: services never migrate, their readiness checks the version. Migrations
-are applied once, in order, under one advisory lock, forward only.
+A step of its own under a deployer's login (``REGULARS_DEPLOYER_URL``): services never migrate, their readiness checks
+the version. Their two logins get ``REGULARS_PASSWORD``. Migrations are applied once, in order, under one advisory
+lock, forward only.
 """
 
 import argparse
 import asyncio
 import hashlib
+import os
 from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -55,9 +57,12 @@ async def missing(conn: Raw, service: str) -> list[Migration]:
 
 
 async def prepare(admin_url: str, service: str, *, database: str | None = None, password: str) -> None:
-    """Make the roles, the database and its schema, whatever of them is missing. ``admin_url`` is a superuser's."""
+    """Make the roles, the database and its schema, whatever of them is missing.
+
+    ``admin_url`` is of a login that may create roles and databases; it need be no superuser.
+    """
     database = database or f"regulars_{service}"
-    admin = await asyncpg.connect(admin_url)
+    admin = await asyncpg.connect(admin_url, server_settings={"createrole_self_grant": "set, inherit"})
     try:
         await _make_roles(admin, service, password)
         await _make_database(admin, service, database)
@@ -78,9 +83,10 @@ async def _make_roles(admin: asyncpg.Connection, service: str, password: str) ->
         if f"{service}_owner" not in present:
             await admin.execute(f'CREATE ROLE "{service}_owner" NOLOGIN')
         for role in (f"{service}_api", f"{service}_worker"):
-            verb = "ALTER" if role in present else "CREATE"
+            if role not in present:
+                await admin.execute(f'CREATE ROLE "{role}" LOGIN NOBYPASSRLS')
             secret = await admin.fetchval("SELECT quote_literal($1::text)", password)
-            await admin.execute(f'{verb} ROLE "{role}" LOGIN NOBYPASSRLS PASSWORD {secret}')
+            await admin.execute(f'ALTER ROLE "{role}" PASSWORD {secret}')
 
 
 async def _make_database(admin: asyncpg.Connection, service: str, database: str) -> None:
@@ -122,8 +128,7 @@ def main() -> None:
     """Prepare one service's database from the command line."""
     parser = argparse.ArgumentParser(prog="python -m chassis.migrations")
     parser.add_argument("service", help="the service's module, such as fraud_block")
-    parser.add_argument("--admin-url", required=True)
-    parser.add_argument("--database")
-    parser.add_argument("--password", required=True, help="of the service's two logins")
+    parser.add_argument("--database", help="regulars_SERVICE unless told")
     args = parser.parse_args()
-    asyncio.run(prepare(args.admin_url, args.service, database=args.database, password=args.password))
+    url, password = os.environ["REGULARS_DEPLOYER_URL"], os.environ["REGULARS_PASSWORD"]
+    asyncio.run(prepare(url, args.service, database=args.database, password=password))

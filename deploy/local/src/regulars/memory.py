@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joserfc.jwk import OKPKey
-
+from gateway import secrets as installing
 from regulars.trouble import Trouble
 
 State = dict[str, Any]
@@ -52,8 +51,6 @@ def with_secrets(state: State) -> State:
 def signing_key(path: Path) -> tuple[str, str]:
     """The gateway's Ed25519 key as a private JWK and a public JWKS, both JSON text; made on first use, kept 0600."""
     if not path.exists():
-        private = OKPKey.generate_key("Ed25519", {"kid": secrets.token_hex(8), "use": "sig", "alg": "Ed25519"})
-        replace(path, json.dumps(private.as_dict(private=True), separators=(",", ":")))
+        replace(path, installing.new_signing_key())
     text = path.read_text()
-    public = OKPKey.import_key(json.loads(text)).as_dict(private=False)
-    return text, json.dumps({"keys": [public]}, separators=(",", ":"))
+    return text, installing.jwks(text)
