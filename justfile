@@ -12,6 +12,9 @@ static: && docs
     uv run ruff format --check
     uv run mypy
     uv run lint-imports
+    uv run hadolint deploy/Dockerfile
+    uv run check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+    if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
     uv run python -m contracts.schemas check
     uv run python -m contracts.samples check
     uv run python -m contracts.published check

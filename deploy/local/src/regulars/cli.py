@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regulars import programs
+from regulars.elsewhere import Elsewhere
 from regulars.ports import HOST, PROGRAMS
 from regulars.stack import Stack
 from regulars.trouble import Trouble
@@ -109,11 +110,18 @@ def verify() -> None:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    url: Annotated[str | None, typer.Option(help="The gateway of a stack elsewhere, such as in containers.")] = None,
+    keys: Annotated[
+        typer.FileText | None, typer.Option(help="With --url: what its `seed` printed; `-` is standard input.")
+    ] = None,
+) -> None:
     """Run the main job through the gateway and show what each service now knows."""
     from regulars import demo as work  # noqa: PLC0415
 
-    work.run(_started_quietly())
+    if (url is None) != (keys is None):
+        raise Trouble("--url and --keys go together.")
+    work.run(Elsewhere.at(url, keys.read()) if url and keys else _started_quietly())
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`regulars demo`: the main job at the gateway of the running stack, told step by step (design §6)."""
+"""`regulars demo`: the main job at the gateway of a running stack, told step by step (design §6)."""
 
 import asyncio
 import secrets
@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
+from regulars.elsewhere import Elsewhere
 from regulars.shopping import Shopping
 from regulars.stack import Stack
 from regulars.trouble import Trouble
@@ -48,16 +49,21 @@ _TOLD = (
 )
 
 
-def run(stack: Stack) -> None:
+def run(stack: Stack | Elsewhere) -> None:
     """Do the main job once with fresh people. Raises ``Trouble`` when a step does not come out."""
-    asyncio.run(_run(stack))
+    try:
+        asyncio.run(_run(stack))
+    except aiohttp.ClientConnectionError as error:
+        raise Trouble(f"The gateway at {stack.gateway_url} does not answer: {error}.") from error
 
 
-async def _run(stack: Stack) -> None:
+async def _run(stack: Stack | Elsewhere) -> None:
     began = time.perf_counter()
     async with aiohttp.ClientSession() as session:
         await Story(Shopping.of(session, stack)).tell()
     out.print(f"\n[green]The main job ran end to end in {time.perf_counter() - began:.1f} s.[/green]")
+    if isinstance(stack, Elsewhere):
+        return
     out.print("Run it again for new people, or look around: `regulars status`, `regulars verify`, `regulars logs`.")
     out.print("The stack stays up for that; `regulars down` stops it.")
 
