@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,10 +38,19 @@ def pytest_configure(config):
         config.addinivalue_line("markers", marker)
 
 
+def kind() -> type[Stack]:
+    """The embedded parts, or containers of the public images where REGULARS_STACK says so."""
+    if os.environ.get("REGULARS_STACK", "embedded") == "embedded":
+        return Stack
+    from contained import Contained  # noqa: PLC0415 - asks for a Docker engine
+
+    return Contained
+
+
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory, collector) -> Iterator[Stack]:
     """PostgreSQL and Kafka on free ports; gone after the session, also if it is killed."""
-    with leash.temporary(tmp_path_factory.mktemp("stack")) as stack:
+    with leash.temporary(tmp_path_factory.mktemp("stack"), kind()) as stack:
         stack.up_parts()
         yield stack
 

@@ -10,9 +10,9 @@ from regulars.stack import Stack
 
 
 @contextlib.contextmanager
-def temporary(folder: Path) -> Iterator[Stack]:
+def temporary(folder: Path, kind: type[Stack] = Stack) -> Iterator[Stack]:
     """A stack on free ports with a test clock, not started; afterwards stopped and erased, whatever happens to us."""
-    stack = Stack.at(folder, ports="free", test_clock=True)
+    stack = kind.at(folder, ports="free", test_clock=True)
     command = [sys.executable, "-W", "ignore", "-m", "regulars.leash", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         try:

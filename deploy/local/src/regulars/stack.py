@@ -52,6 +52,10 @@ class Stack:
         """Start PostgreSQL and Kafka alone; False when they ran already."""
         return starting.parts(self, say)
 
+    def prepare_parts(self, say: starting.Say) -> list[supervision.Program]:
+        """Have PostgreSQL and Kafka where they can be started; how to."""
+        return starting.embedded_parts(self, say)
+
     def down(self) -> None:
         """Stop everything that this folder's stack runs, and nothing else."""
         supervision.shut_down(self.places, [PROGRAMS, starting.PARTS])

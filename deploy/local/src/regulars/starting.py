@@ -63,31 +63,33 @@ def _supervisor(stack: "Stack", say: Say) -> None:
     supervision.sweep(stack.places)
     for name in stack.ports:
         _refuse_taken(stack, name)
-    if not jars.present():
-        say(f"fetching Kafka {jars.VERSION} from Maven Central (45 MB, once)")
-    saved = stack.remember(memory.with_secrets(stack.state) | {"ports": stack.ports, "test_clock": stack.test_clock})
+    stack.remember(memory.with_secrets(stack.state) | {"ports": stack.ports, "test_clock": stack.test_clock})
     stack.clock_file.set_if_missing()
-    jars.folder()
-    waiting.together(
-        partial(postgres.prepare, stack.places, saved["password"]),
-        partial(kafka.prepare, stack.places, stack.ports, saved["cluster_id"]),
-    )
-    supervision.write(stack.places, _programs(stack))
+    supervision.write(stack.places, [*stack.prepare_parts(say), *_services(stack)])
     supervision.start(stack.places)
 
 
-def _programs(stack: "Stack") -> list[Program]:
+def embedded_parts(stack: "Stack", say: Say) -> list[Program]:
+    """Have PostgreSQL and Kafka on disk; how to run them."""
+    if not jars.present():
+        say(f"fetching Kafka {jars.VERSION} from Maven Central (45 MB, once)")
+    jars.folder()
+    waiting.together(
+        partial(postgres.prepare, stack.places, stack.password),
+        partial(kafka.prepare, stack.places, stack.ports, stack.state["cluster_id"]),
+    )
     owner = stack.places.owner
     server = postgres.command(stack.places, stack.ports)
-    user = owner.pw_name if owner else None
-    services = [
+    return [
+        Program("postgres", server, user=owner.pw_name if owner else None, stop_signal="INT", retries=20),
+        Program("kafka", kafka.command(stack.places), stop_seconds=20, retries=5),
+    ]
+
+
+def _services(stack: "Stack") -> list[Program]:
+    return [
         Program(name, [sys.executable, "-m", programs.module(name), "--kind", "all"], stack.environment(name))
         for name in PROGRAMS
-    ]
-    return [
-        Program("postgres", server, user=user, stop_signal="INT", retries=20),
-        Program("kafka", kafka.command(stack.places), stop_seconds=20, retries=5),
-        *services,
     ]
 
 
