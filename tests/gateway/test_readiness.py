@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from chassis.service import build
-from gateway import main, scopes
+from gateway import assembly, scopes
 from gateway.routes import TABLE
 
 
@@ -44,7 +44,7 @@ async def test_not_ready_without_its_own_database(world):
 
 async def test_a_gateway_that_lacks_a_service_does_not_start(world):
     settings = world.runtime.settings.model_copy(update={"upstreams": {"carts": "http://127.0.0.1:1"}})
-    lacking = build("gateway", settings=type(settings), known_customers=False, wrap=main.at_the_edge)
+    lacking = build("gateway", settings=type(settings), known_customers=False, wrap=assembly.at_the_edge)
     with pytest.raises(ValueError, match="affiliates, customers, fraud-block, wallet"):
         async with lacking.running(settings, "api"):
             pass

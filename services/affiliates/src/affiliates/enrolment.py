@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from affiliates.journal import Balances
+from affiliates.journal import NOTHING, Balances
 
 CODE = "^[a-z0-9-]{3,32}$"
 
@@ -32,7 +32,7 @@ class Affiliate:
     customer_id: str
     state: State
     enrolled_at: datetime
-    balances: Balances
+    balances: Balances = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

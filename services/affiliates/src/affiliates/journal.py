@@ -67,3 +67,6 @@ class Balances:
     def debt_minor(self) -> int:
         """What was taken and then reversed, and not yet earned again."""
         return max(-self.settled_minor, 0)
+
+
+NOTHING = Balances(0, 0, 0, 0, 0)

@@ -11,7 +11,7 @@ from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Flaw, Invalid, NotFound, Refused
 from contracts.ids import RULE, SUFFIX, RuleId
-from fraud_block import announcements, identifiers, store
+from fraud_block import identifiers, rules, store
 from fraud_block.identifiers import LONGEST, Identifier, RuleType
 from fraud_block.rules import LONGEST_TERM, Reason, Rule
 from fraud_block.screening import Effect
@@ -83,7 +83,7 @@ async def add(body: NewBlock, caller: Caller, conn: Conn) -> Data[Block]:
     await store.end_expired(conn, rule, now)
     if not await store.add(conn, rule):
         raise AlreadyBlocked(f"{await store.standing(conn, rule)} does this already")
-    outbox.add(conn, announcements.added(rule))
+    outbox.add(conn, rules.added(rule))
     return Data(data=_shown(rule, now))
 
 
@@ -121,7 +121,7 @@ async def delete(block_id: str, caller: Caller, conn: Conn) -> None:
     await _rule(conn, caller.store_id, block_id)
     deleted = await store.delete(conn, caller.store_id, block_id, clock.now(), _who(caller))
     if deleted is not None:
-        outbox.add(conn, announcements.removed(deleted))
+        outbox.add(conn, rules.removed(deleted))
 
 
 async def _rule(conn: Conn, store_id: str, block_id: str) -> Rule:

@@ -1,9 +1,10 @@
-"""A rule: whom it is about, what it does, why and for how long."""
+"""A rule: whom it is about, what it does, why and for how long, and what the world is told of it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from contracts.fraud import BlockAdded, BlockRemoved
 from fraud_block.identifiers import RuleType
 from fraud_block.screening import Effect
 
@@ -43,3 +44,15 @@ class Rule:
     def in_force(self, now: datetime) -> bool:
         """Whether the rule counts at this business time: to its expiry, and not at it."""
         return self.deleted_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+def added(rule: Rule) -> BlockAdded:
+    """The rule came into force; its value stays here."""
+    return BlockAdded(
+        store_id=rule.store_id, rule_id=rule.id, rule_type=rule.type, effect=rule.effect, expires_at=rule.expires_at
+    )
+
+
+def removed(rule: Rule) -> BlockRemoved:
+    """The rule was lifted."""
+    return BlockRemoved(store_id=rule.store_id, rule_id=rule.id, rule_type=rule.type)

@@ -10,7 +10,6 @@ from affiliates import store, store_claims, store_commissions
 from affiliates.api.claims import ClaimReply, NotAnAffiliate, show_claim
 from affiliates.commissions import Commission
 from affiliates.enrolment import CODE, Affiliate, State, new_code, url
-from affiliates.journal import Balances
 from affiliates.program import percent
 from chassis import clock, ids, outbox, stores
 from chassis.http import Api, Caller, Conn, Data, policy
@@ -99,7 +98,7 @@ async def enrol(
     """Make a customer an affiliate. One who is an affiliate already stays as they are, with a 200."""
     chosen = None if enrolment is None else enrolment.code
     now = clock.now()
-    affiliate = Affiliate(caller.store_id, ids.new(AFFILIATE), customer_id, State.ACTIVE, now, Balances(0, 0, 0, 0, 0))
+    affiliate = Affiliate(caller.store_id, ids.new(AFFILIATE), customer_id, State.ACTIVE, now)
     if await store.add_affiliate(conn, affiliate):
         code = await _add_link(conn, affiliate, chosen, now)
         outbox.add(
