@@ -51,7 +51,8 @@ def kind() -> type[Stack]:
 def parts(tmp_path_factory, collector) -> Iterator[Stack]:
     """PostgreSQL and Kafka on free ports; gone after the session, also if it is killed."""
     with leash.temporary(tmp_path_factory.mktemp("stack"), kind()) as stack:
-        stack.up_parts()
+        with collector.told():  # what their supervisor starts later inherits it
+            stack.up_parts()
         yield stack
 
 

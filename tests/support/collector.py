@@ -4,6 +4,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,9 +29,18 @@ class Span:
 
 @dataclass
 class Collector:
-    """Everything that has come in so far."""
+    """Everything that has come in so far, and where it is to be sent."""
 
+    port: int = 0
     spans: list[Span] = field(default_factory=list)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Processes started in here send their traces, of nothing but requests that come with a sampled trace."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(os.environ, "REGULARS_OTLP_ENDPOINT", f"http://127.0.0.1:{self.port}")
+            patch.setitem(os.environ, "REGULARS_TRACE_RATIO", "0")
+            yield
 
     def take(self, body: bytes) -> None:
         """Take what a process sent."""
@@ -61,7 +71,7 @@ def _span(service: str, span: Any) -> Span:
 
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """What the processes of `stack` trace: nothing but requests that come with a sampled trace of their own."""
+    """What the processes of `stack` trace."""
     collected = Collector()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -75,9 +85,7 @@ def collector() -> Iterator[Collector]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "REGULARS_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        patch.setitem(os.environ, "REGULARS_TRACE_RATIO", "0")
-        yield collected
+    collected.port = server.server_port
+    yield collected
     server.shutdown()
     server.server_close()
