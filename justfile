@@ -38,6 +38,7 @@ fix:
 
 # What is new in the contracts is as it shall be for ever: publish it. Refuses what breaks a reader.
 publish:
+    uv run python -m contracts.samples check
     uv run python -m contracts.published write
 
 bench *args:

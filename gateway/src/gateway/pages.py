@@ -51,7 +51,7 @@ class Page:
             said += [(b"content-type", self.media_type.encode()), (b"content-length", str(len(self.body)).encode())]
         status = HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK
         await send({"type": "http.response.start", "status": status, "headers": headers.for_caller(said, ours)})
-        await send({"type": "http.response.body", "body": b"" if is_known or method == "HEAD" else self.body})
+        await send({"type": "http.response.body", "body": b"" if is_known else self.body})
 
 
 def own() -> Mapping[str, Page]:
