@@ -38,6 +38,7 @@ _AGAIN = (
     asyncpg.InvalidCatalogNameError,  # the database is being put back
     asyncpg.InvalidCachedStatementError,  # a migration ran
 )
+_DRIVERS = ("asyncpg", "opentelemetry", "wrapt")  # between our statement and its error: they would fill the place
 # How asyncpg's own errors say that the connection is gone; others of them, such as wrong arguments, stay as they are.
 _LOST = ("is clos", "released back", "cannot switch to state")
 
@@ -51,8 +52,12 @@ def is_transient(error: BaseException) -> bool:
 
 def place_of(error: BaseException) -> str:
     """Where an error was raised, innermost last, and the constraint it broke; never its text, which may hold values."""
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    steps = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    frames = [
+        (frame.f_code, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _DRIVERS
+    ]
+    steps = [f"{Path(code.co_filename).name}:{line} {code.co_name}" for code, line in frames[-6:]]
     if isinstance(error, asyncpg.PostgresError):
         steps.append(f"{error.sqlstate} {getattr(error, 'constraint_name', None) or ''}".strip())
     return " > ".join(steps)

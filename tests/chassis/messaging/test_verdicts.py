@@ -280,6 +280,17 @@ async def test_a_connection_that_is_lost_is_no_fault_of_the_event(world, seconds
     assert verdicts.is_transient(raised.value)
 
 
+async def test_a_place_is_in_our_code_however_deep_the_driver_failed(world):
+    async def on_something(conn) -> None:
+        await conn.execute("SELECT 1 / $1::int", 0)
+
+    with pytest.raises(asyncpg.DivisionByZeroError) as raised:
+        async with world.database.transaction() as conn:
+            await on_something(conn)
+    steps = [step.split()[-1] for step in verdicts.place_of(raised.value).split(" > ")]
+    assert steps[-3:] == ["on_something", "execute", "22012"]
+
+
 def test_wrong_arguments_are_no_reason_to_try_again():
     assert not verdicts.is_transient(asyncpg.InterfaceError("the server expects 2 arguments for this query"))
     assert not verdicts.is_transient(asyncpg.exceptions.DataError("invalid input for query argument $1"))
