@@ -18,13 +18,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regulars import programs
+from regulars import programs, repair
 from regulars.elsewhere import Elsewhere
 from regulars.ports import HOST, PROGRAMS
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(repair.app, name="dead-letters")
+app.command()(repair.parked)
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -97,13 +99,13 @@ def trace(order_id: Annotated[str, typer.Argument(help="The order's id, as the A
     """Show the way of one order through all services, with times."""
     from regulars import order_trace  # noqa: PLC0415
 
-    order_trace.show(_running(), order_id, out)
+    order_trace.show(running(), order_id, out)
 
 
 @app.command()
 def verify() -> None:
     """Let every service check its own promises on its data."""
-    stack = _running()
+    stack = running()
     failed = [name for name in PROGRAMS if not _verified(stack, name)]
     if failed:
         raise Trouble(f"verify failed: {', '.join(failed)}.")
@@ -164,7 +166,8 @@ def _started_quietly() -> Stack:
     return stack
 
 
-def _running() -> Stack:
+def running() -> Stack:
+    """The stack of our folder. Raises ``Trouble`` when it is not up."""
     stack = Stack.at(folder())
     if not stack.is_up:
         raise Trouble("The stack is not up: run `regulars up`.")
