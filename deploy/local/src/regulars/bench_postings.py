@@ -73,23 +73,23 @@ class Postings:
         } | {f"wallet_{name}_cpu_us_{program}": spent for program, spent in cpu.items()}
 
 
-def token(stack: Stack, service: str) -> str:
+def token(stack: Stack, service: str, scope: str = "wallet.write") -> str:
     """The gateway's word for the merchant of the demo store; good for a minute."""
-    caller = Caller(stack.store_id, "merchant", "bench", frozenset({"wallet.write"}))
+    caller = Caller(stack.store_id, "merchant", "bench", frozenset({scope}))
     return Signer(stack.environment("gateway")["REGULARS_TOKEN_PRIVATE_JWK"]).sign(caller, service)
 
 
 def with_cpu(stack: Stack, measurement: Callable[[], Load]) -> tuple[Load, Samples]:
     """Measure, and say what each program used of the processors meanwhile, and ``all`` of them, in µs per request."""
-    before, began = _cpu_seconds(stack), time.perf_counter()
+    before, began = cpu_seconds(stack), time.perf_counter()
     result = measurement()
     done = (time.perf_counter() - began) * result.per_second  # the requests of the warm-up cost too
-    after = _cpu_seconds(stack)
+    after = cpu_seconds(stack)
     spent = {program: (after[program] - seconds) / done * 1e6 for program, seconds in before.items()}
     return result, spent | {"all": sum(spent.values())}
 
 
-def _cpu_seconds(stack: Stack) -> dict[str, float]:
+def cpu_seconds(stack: Stack) -> dict[str, float]:
     """What each program has used of the processors so far, its children included."""
     used = {}
     for program, pid in stack.pids().items():
@@ -98,16 +98,16 @@ def _cpu_seconds(stack: Stack) -> dict[str, float]:
     return used
 
 
-def settle(stack: Stack) -> None:
+def settle(stack: Stack, seconds: float = _QUIET) -> None:
     """Wait until every event is published and read, so that no measurement pays for the one before it.
 
     Raises:
         Trouble: they are not done in time.
     """
-    deadline = time.monotonic() + _QUIET
+    deadline = time.monotonic() + seconds
     while busy := [name for name in SERVICES if name in stack.pids() and not _is_quiet(stack.url(name))]:
         if time.monotonic() > deadline:
-            raise Trouble(f"{', '.join(busy)} did not work off its events within {_QUIET:.0f} s.")
+            raise Trouble(f"{', '.join(busy)} did not work off its events within {seconds:.0f} s.")
         time.sleep(0.1)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from regulars.bench_trace import LEGS
+from regulars.ports import PROGRAMS
 
 Rounds = Sequence[Mapping[str, float]]
 
@@ -22,10 +23,15 @@ SCALE = (
 
 @dataclass(frozen=True)
 class Aim:
-    """What a figure should be: its median below ``below``, or at least ``times`` its floor."""
+    """What a figure should be: its median below ``below`` or at least ``above``, or its ratio to its floor.
+
+    The ratio is ``times`` at least, or below ``most_times``.
+    """
 
     below: float | None = None
+    above: float | None = None
     times: float | None = None
+    most_times: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,29 +64,86 @@ def _postings(name: str, title: str, times: float) -> Iterator[Line]:
     yield Line(f"postings, {title}, CPU of all", "µs", f"wallet_{name}_cpu_us_all")
 
 
-LINES = (
-    *(line for clients in (1, 16, 64) for line in _conversions(clients)),
-    *(
-        Line(f"conversions, 64 clients, CPU of {program}", "µs", f"convert_64_cpu_us_{program}")
-        for program in ("gateway", "affiliates", "wallet", "all")
+_FLOOR = ("read, parse, one transaction", "fold_floor_rate", Aim(times=0.5))
+
+LINES = {
+    "conversions": (
+        *(line for clients in (1, 16, 64) for line in _conversions(clients)),
+        *(
+            Line(f"conversions, 64 clients, CPU of {program}", "µs", f"convert_64_cpu_us_{program}")
+            for program in ("gateway", "affiliates", "wallet", "all")
+        ),
+        Line("floor: commit of one row", "ms", "commit_ms"),
+        Line("floor: producer to consumer, Kafka", "ms", "hop_ms"),
     ),
-    *_postings("many", "1,000 customers", times=0.5),
-    *_postings("hot", "one hot customer", times=3),
-    Line("floor: commit of one row", "ms", "commit_ms"),
-    Line("floor: producer to consumer, Kafka", "ms", "hop_ms"),
-)
+    "postings": (
+        *_postings("many", "1,000 customers", times=0.5),
+        *_postings("hot", "one hot customer", times=3),
+    ),
+    "folding": (
+        Line("orders to figures (customers)", "/s", "fold_customers_rate", *_FLOOR),
+        Line("orders to commissions (affiliates)", "/s", "fold_affiliates_rate", *_FLOOR),
+    ),
+    "crowd": (
+        Line("conversions beside 100,000 orders, p50", "ms", "crowd_p50", "alone", "crowd_alone_p50"),
+        Line(
+            "conversions beside 100,000 orders, p99", "ms", "crowd_p99", "alone", "crowd_alone_p99", Aim(most_times=3)
+        ),
+    ),
+    "edge": (
+        Line(
+            "gateway, GET customer, 32 connections",
+            "/s",
+            "edge_gateway_32_rate",
+            "direct",
+            "edge_direct_32_rate",
+            Aim(times=0.45),
+        ),
+        Line("gateway, GET customer, 1 connection, p50", "ms", "edge_gateway_1_p50", "direct", "edge_direct_1_p50"),
+        Line("gateway, added p50 at 1 connection", "ms", "edge_added_p50", aim=Aim(below=2)),
+    ),
+    "publishing": (
+        Line(
+            "publishing behind 200,000 dead rows",
+            "/s",
+            "publish_held_rate",
+            "without them",
+            "publish_free_rate",
+            Aim(above=5_000),
+        ),
+        Line("outbox with its dead rows", "MB", "publish_dead_mb"),
+        Line("outbox small again after the snapshot", "s", "publish_shrunk_seconds", aim=Aim(below=60)),
+    ),
+    "idle": (
+        *(
+            Line(f"idle, CPU of {program}", "%", f"idle_cpu_{program}")
+            for program in (*PROGRAMS, "postgres", "kafka", "all")
+        ),
+        *(
+            Line(f"idle, memory of {program}", "MB", f"idle_mb_{program}")
+            for program in (*PROGRAMS, "postgres", "kafka", "all")
+        ),
+        *(Line(f"start of {program}", "s", f"start_{program}") for program in PROGRAMS),
+    ),
+}
+PARTS = tuple(LINES)
 
 
-def summary(rounds: Rounds) -> dict[str, Any]:
-    """All of it as JSON: figures with their floors and aims, the breakdown of one call, every sample."""
+def summary(rounds: Rounds, parts: Sequence[str]) -> dict[str, Any]:
+    """All of it as JSON: figures with their floors and aims, the breakdown of one conversion, every sample."""
     legs = [Line(leg, "ms", f"leg_{n}") for n, leg in enumerate(LEGS)]
     loads = [value for samples in rounds for name, value in samples.items() if name.endswith("_load")]
-    return {
-        "figures": [_figure(line, rounds) for line in LINES],
-        "breakdown": {
+    breakdown = (
+        {
             "calls": sum(samples["leg_calls"] for samples in rounds),
             "legs": [_figure(leg, rounds) for leg in legs],
-        },
+        }
+        if "conversions" in parts
+        else None
+    )
+    return {
+        "figures": [_figure(line, rounds) for part in parts for line in LINES[part]],
+        "breakdown": breakdown,
         "load_average": {"min": min(loads), "max": max(loads)},
         "rounds": list(rounds),
     }
@@ -89,7 +152,8 @@ def summary(rounds: Rounds) -> dict[str, Any]:
 def show(found: Mapping[str, Any], out: Console) -> None:
     """Print a summary for people."""
     out.print(_figures(found["figures"], len(found["rounds"])))
-    out.print(_breakdown(found["breakdown"]))
+    if found["breakdown"] is not None:
+        out.print(_breakdown(found["breakdown"]))
     for figure in found["figures"]:
         if "aim" in figure:
             colour, word = ("green", "met") if figure["met"] else ("red", "missed")
@@ -108,7 +172,7 @@ def _figure(line: Line, rounds: Rounds) -> dict[str, Any]:
         ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
         figure |= {"floor": {"figure": line.floor, **_spread(floors)}, "ratio": _spread(ratios)}
     if line.aim is not None:
-        figure |= _judge(line.aim, values, ratios)
+        figure |= _judge(line, line.aim, values, ratios)
     return figure
 
 
@@ -116,16 +180,19 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
 
 
-def _judge(aim: Aim, values: Sequence[float], ratios: Sequence[float]) -> dict[str, Any]:
+def _judge(line: Line, aim: Aim, values: Sequence[float], ratios: Sequence[float]) -> dict[str, Any]:
+    value = statistics.median(values)
+    told = f"{value:,.1f} {line.unit}"
     if aim.below is not None:
-        reached = statistics.median(values)
-        return {"aim": f"below {aim.below:g} ms", "met": reached < aim.below, "reached": f"{reached:.1f} ms"}
-    reached = statistics.median(ratios)
-    return {
-        "aim": f"at least {aim.times:g} times pgbench",
-        "met": reached >= (aim.times or 0),
-        "reached": f"{reached:.2f} times",
-    }
+        return {"aim": f"below {aim.below:g} {line.unit}", "met": value < aim.below, "reached": told}
+    if aim.above is not None:
+        return {"aim": f"at least {aim.above:,g} {line.unit}", "met": value >= aim.above, "reached": told}
+    ratio = statistics.median(ratios)
+    if aim.most_times is not None:
+        wanted, met = f"less than {aim.most_times:g} times", ratio < aim.most_times
+    else:
+        wanted, met = f"at least {aim.times:g} times", ratio >= (aim.times or 0)
+    return {"aim": f"{wanted} {line.floor}", "met": met, "reached": f"{ratio:.2f} times"}
 
 
 def _figures(figures: Sequence[Mapping[str, Any]], rounds: int) -> Table:
