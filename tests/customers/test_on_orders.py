@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 
 import pytest
 
@@ -89,6 +90,32 @@ async def test_orders_completed_at_once_are_all_counted(shop):
     ann = await shop.meet()
     await asyncio.gather(*(shop.tell(on_orders_completed, shop.order(ann, gross=100)) for _ in range(20)))
     assert figures(await shop.customer(ann)) == ("customer", 20, 2000, 0, 2000)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_happens_to_orders_the_figures_are_the_fold_of_what_is_kept(new_shop, worker, seed):
+    """Versions in any order and batch, refunds, another currency, a completion that moves or is undone."""
+    dice = random.Random(seed)
+    shop = await new_shop()
+    people = [await shop.meet(f"p{n}@example.com") for n in range(3)]
+    orders = [(ids.new(ORDER), dice.choice(people), str(n)) for n in range(12)]
+    for _ in range(25):
+        batch = []
+        for order_id, who, number in dice.sample(orders, dice.randint(1, 6)):
+            order = shop.order(
+                who,
+                order_id=order_id,
+                number=number,
+                version=dice.randint(1, 40),
+                gross=dice.randint(0, 9) * 100,
+                refunded_minor=dice.choice([0, 0, 50]),
+                currency=dice.choice(["EUR", "EUR", "EUR", "JPY"]),
+                day=dice.choice([1, 1, 1, 2, 3]),
+            )
+            batch.append(order if dice.random() > 0.1 else order.model_copy(update={"first_completed_at": None}))
+        await shop.tell(on_orders_completed, *batch)
+        async with worker.transaction() as conn:
+            assert await store_figures.faults(conn) == []
 
 
 async def test_an_order_of_somebody_not_here_yet_waits_alone(shop):

@@ -88,11 +88,11 @@ async def _fold(conn: Conn, orders: Sequence[OrderEvent]) -> None:
     known = await store_figures.known_stores(conn, sorted({order.store_id for order in orders}))
     if strangers := [order for order in orders if order.store_id not in known]:
         raise NotYet("store", strangers)
-    changed = await store_figures.keep_orders(conn, figures.newest(orders))
-    if not changed:
-        return
+    promoted, moved = await store_figures.fold_orders(conn, figures.newest(orders))
+    if moved:
+        promoted += await store_figures.refresh_figures(conn, moved)
     because = {Who(order.store_id, order.customer_id): order for order in orders}
-    for who, version, state in await store_figures.refresh_figures(conn, changed):
+    for who, version, state in promoted:
         outbox.add(conn, announcements.updated(who, version, state, ("stage",)), because=because[who])
 
 

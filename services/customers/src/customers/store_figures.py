@@ -1,7 +1,9 @@
 """Every statement on figures: orders by version, what is folded from them, balances."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import asyncpg
 
 from chassis.db import Conn
 from contracts.wallet import WalletPosted
@@ -37,22 +39,61 @@ async def known_stores(conn: Conn, store_ids: Sequence[str]) -> set[str]:
     return {row["store_id"] for row in rows}
 
 
-async def keep_orders(conn: Conn, orders: Sequence[OrderEvent]) -> list[Who]:
-    """Keep versions that are higher than what is kept, one of each order; whose orders these were."""
+async def fold_orders(conn: Conn, orders: Sequence[OrderEvent]) -> tuple[list[Promoted], list[Who]]:
+    """Keep versions that are higher than what is kept, one of each order, and move their locked customers' figures by it.
+
+    What an order adds is what its new version says less what its old one said: the cost does not grow with a history.
+    Whose stage changed, and who has to be folded afresh, since an order's completion moved or was undone.
+    """
     rows = await conn.rows(
         """
-        INSERT INTO customer_order AS kept (store_id, order_id, customer_id, number, version, status, currency,
-                                            gross_minor, refunded_minor, gateway, placed_at, first_completed_at)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[],
-                             $8::bigint[], $9::bigint[], $10::text[], $11::timestamptz[], $12::timestamptz[])
-        ON CONFLICT (store_id, order_id) DO UPDATE
-        SET number = excluded.number, version = excluded.version, status = excluded.status,
-            currency = excluded.currency, gross_minor = excluded.gross_minor,
-            refunded_minor = excluded.refunded_minor, gateway = excluded.gateway, placed_at = excluded.placed_at,
-            first_completed_at = excluded.first_completed_at
-        WHERE kept.version < excluded.version
-        RETURNING store_id, customer_id
+        WITH kept AS (
+            INSERT INTO customer_order AS kept
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[],
+                                 $8::bigint[], $9::bigint[], $10::text[], $11::timestamptz[], $12::timestamptz[])
+            ON CONFLICT (store_id, order_id) DO UPDATE
+            SET (number, version, status, currency, gross_minor, refunded_minor, gateway, placed_at, first_completed_at)
+                = ROW (excluded.number, excluded.version, excluded.status, excluded.currency, excluded.gross_minor,
+                       excluded.refunded_minor, excluded.gateway, excluded.placed_at, excluded.first_completed_at)
+            WHERE kept.version < excluded.version
+            RETURNING new.store_id, new.customer_id AS id, new.order_id, new.number, new.first_completed_at AS at,
+                      new.currency, new.gross_minor, new.refunded_minor, old.first_completed_at AS was_at,
+                      old.currency AS was_currency, old.gross_minor AS was_gross, old.refunded_minor AS was_back
+        ), settled AS (
+            SELECT k.*, at IS NOT NULL AND k.currency = s.currency AS counts,
+                   was_at IS NOT NULL AND k.was_currency = s.currency AS counted
+            FROM kept k JOIN store s USING (store_id)
+        ), change AS (
+            SELECT store_id, id, count(at) - count(was_at) AS orders,
+                   count(*) FILTER (WHERE counts) - count(*) FILTER (WHERE counted) AS settled_orders,
+                   sum(CASE WHEN counts THEN gross_minor ELSE 0 END - CASE WHEN counted THEN was_gross ELSE 0 END) AS gross,
+                   sum(CASE WHEN counts THEN refunded_minor ELSE 0 END - CASE WHEN counted THEN was_back ELSE 0 END) AS back,
+                   min(at) AS first_at, max(at) AS last_at, bool_or(was_at IS NOT NULL AND was_at IS DISTINCT FROM at) AS moved,
+                   (array_agg(order_id ORDER BY at DESC NULLS LAST, order_id DESC))[1] AS last_id,
+                   (array_agg(number ORDER BY at DESC NULLS LAST, order_id DESC))[1] AS last_number
+            FROM settled GROUP BY store_id, id
+        ), later AS (
+            SELECT x.*, coalesce((x.last_at, x.last_id) >= (c.last_order_at, c.last_order_id), x.last_at IS NOT NULL) AS is_last
+            FROM change x JOIN customer c USING (store_id, id)
+        )
+        UPDATE customer c
+        SET orders = c.orders + x.orders, settled_orders = c.settled_orders + x.settled_orders,
+            gross_minor = c.gross_minor + x.gross, refunded_minor = c.refunded_minor + x.back,
+            first_completed_order_at = least(c.first_completed_order_at, x.first_at),
+            (last_order_id, last_order_number, last_order_at) = (SELECT x.last_id, x.last_number, x.last_at WHERE x.is_last
+                UNION ALL SELECT c.last_order_id, c.last_order_number, c.last_order_at WHERE NOT x.is_last),
+            version = c.version + (c.first_completed_order_at IS NULL AND x.first_at IS NOT NULL)::int
+        FROM later x WHERE (c.store_id, c.id) = (x.store_id, x.id)
+        RETURNING new.store_id, new.id, new.version, new.state, old.stage <> new.stage AS promoted, x.moved
         """,
+        *_columns(orders),
+    )
+    promoted = sorted(_promoted(row) for row in rows if row["promoted"])
+    return promoted, sorted(Who(row["store_id"], row["id"]) for row in rows if row["moved"])
+
+
+def _columns(orders: Sequence[OrderEvent]) -> list[list[Any]]:
+    return [
         [order.store_id for order in orders],
         [order.order_id for order in orders],
         [order.customer_id for order in orders],
@@ -65,12 +106,15 @@ async def keep_orders(conn: Conn, orders: Sequence[OrderEvent]) -> list[Who]:
         [order.gateway for order in orders],
         [order.placed_at for order in orders],
         [order.first_completed_at for order in orders],
-    )
-    return sorted({Who(*row) for row in rows})
+    ]
+
+
+def _promoted(row: asyncpg.Record) -> Promoted:
+    return Promoted(Who(row["store_id"], row["id"]), row["version"], row["state"])
 
 
 async def refresh_figures(conn: Conn, people: Sequence[Who]) -> list[Promoted]:
-    """Fold the orders of locked customers into their figures; those whose stage changed, their version gone up."""
+    """Fold all orders of locked customers into their figures afresh; those whose stage changed, their version gone up."""
     rows = await conn.rows(
         """
         WITH before AS MATERIALIZED (
@@ -110,7 +154,7 @@ async def refresh_figures(conn: Conn, people: Sequence[Who]) -> list[Promoted]:
         [who.store_id for who in people],
         [who.customer_id for who in people],
     )
-    return [Promoted(Who(row["store_id"], row["id"]), row["version"], row["state"]) for row in rows]
+    return [_promoted(row) for row in rows]
 
 
 async def keep_balances(conn: Conn, entries: Sequence[WalletPosted]) -> None:
