@@ -1,8 +1,9 @@
 """Commissions: what was decided about orders that came with a code."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import astuple
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 
 import asyncpg
 
@@ -13,6 +14,8 @@ from chassis import known_customers
 from chassis.db import Conn
 
 Key = tuple[str, str]
+
+_FIELDS = attrgetter(*(field.name for field in fields(Commission)))  # dataclasses.astuple copies deeply
 
 
 async def lock_referrers(conn: Conn, codes: Collection[Key], orders: Collection[Key]) -> dict[str, Referrer]:
@@ -84,7 +87,7 @@ async def save_commissions(conn: Conn, commissions: Sequence[Commission]) -> set
           AND commission.commission_id = excluded.commission_id
         RETURNING store_id, order_id
         """,
-        *[list(column) for column in zip(*map(astuple, commissions), strict=True)],
+        *zip(*map(_FIELDS, commissions), strict=True),
     )
     return {(row["store_id"], row["order_id"]) for row in rows}
 
