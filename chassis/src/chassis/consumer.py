@@ -113,7 +113,7 @@ class Consumer:
             try:
                 async with asyncio.timeout(_PING):
                     seen = await position(consumer)
-            except (KafkaError, TimeoutError):
+            except Exception:  # noqa: BLE001  (an ill client may raise anything)
                 silent.append(group)
             else:
                 self._progress[group].saw(None if group in self._rebalancing else seen)
@@ -183,8 +183,8 @@ class Consumer:
         await asyncio.wait({stopping}, timeout=_PING + (_GRACE if at_hand else 0))
         if not stopping.done():
             log.error("consumer_leaves_by_force")
-            for consumer in consumers.values():
-                await _end(consumer)
+            ends = [asyncio.wait_for(_end(consumer), _PING) for consumer in consumers.values()]
+            await asyncio.gather(*ends, return_exceptions=True)
             await asyncio.wait({stopping}, timeout=_PING)
         if stopping.done() and not stopping.cancelled() and (error := stopping.exception()) is not None:
             log.warning("consumer_left_badly", error=type(error).__name__, place=place_of(error))
@@ -244,7 +244,7 @@ async def _answers(bootstrap: str) -> bool:
         async with asyncio.timeout(_PING):
             await client.start()
             await client.list_topics()
-    except (KafkaError, TimeoutError):
+    except (KafkaError, OSError, TimeoutError):
         return False
     finally:
         await client.close()

@@ -8,6 +8,7 @@ first appearance of every event is in order, and the rest are repeats that the i
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ BATCH = 1000
 
 _LOCK = 7_201_989  # any number, the same for all relays; one database, one leader
 _POLL = 0.25
+_TIDY = 15.0  # seconds between two looks at the size of an outbox that is empty
+_LARGE = 4_000_000  # bytes
 _ACKS = 30.0  # seconds; an idempotent producer alone would wait for ever, and we would not notice a lost leadership
 _LARGEST = 1_000_000  # bytes of a record, below the broker's 1,048,588 so that we refuse before it does
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
@@ -95,11 +98,15 @@ class Relay:
             """
         )
         delete = await conn.prepare("DELETE FROM outbox WHERE seq = ANY($1::bigint[])")
+        tidied = time.monotonic()
         async with self._producer() as producer:
             while True:
                 wake.clear()
                 rows = await select.fetch(BATCH)
                 if not rows:
+                    if time.monotonic() - tidied > _TIDY:
+                        await _tidy(conn)
+                        tidied = time.monotonic()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), _POLL)
                     continue
@@ -193,6 +200,12 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
         await asyncio.wait_for(producer._sender.close(), 2)  # noqa: SLF001
     await producer.client.close()
+
+
+async def _tidy(conn: asyncpg.Connection) -> None:
+    """Give back the pages of an empty outbox. Autovacuum comes too early, or not again: it counts dead rows only."""
+    if await conn.fetchval("SELECT pg_relation_size('outbox')") > _LARGE:
+        await conn.execute("VACUUM (SKIP_LOCKED) outbox")
 
 
 def _seen(span: Span, ack: asyncio.Future[Any]) -> None:
