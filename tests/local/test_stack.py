@@ -2,13 +2,14 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import asyncpg
 import psutil
 import pytest
 
-from regulars import leash, places
+from regulars import leash, places, postgres, supervision
 from regulars.ports import NAMES
 from regulars.stack import Stack
 from regulars.trouble import Trouble
@@ -82,10 +83,24 @@ def test_a_server_that_does_not_start_names_its_log(tmp_path):
         places.make(stack.places)
         broken = stack.places.data / "postgres"
         broken.mkdir()
-        (broken / "PG_VERSION").write_text("6.1\n")
+        (broken / "PG_VERSION").write_text(f"{postgres.VERSION.partition('.')[0]}\n")  # and nothing else
+        stack.remember({"password": "lost"})
         with pytest.raises(Trouble, match=r"postgres does not start .*postgres\.log"):
             stack.up_parts()
         assert not stack.is_up
+
+
+def test_a_part_that_waits_for_its_next_try_is_tried_at_once(parts):
+    version = postgres.cluster(parts.places) / "PG_VERSION"
+    if not version.exists():
+        pytest.skip("PostgreSQL is in a container")
+    version.rename(version.with_suffix(".away"))
+    parts.kill("postgres")
+    while supervision.processes(parts.places)["postgres"]["statename"] != "BACKOFF":
+        time.sleep(0.05)
+    version.with_suffix(".away").rename(version)
+    assert parts.up_parts() is True
+    assert parts.missing("postgres")() is None
 
 
 def test_secrets_are_readable_by_their_owner_alone(parts):

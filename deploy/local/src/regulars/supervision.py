@@ -118,8 +118,10 @@ def processes(places: Places) -> dict[str, dict[str, Any]]:
 
 
 def launch(places: Places, name: str) -> None:
-    """Start a program unless it runs; returns at once."""
+    """Start a program unless it runs; returns at once. One that waits to be tried again is tried now."""
     with connected(places) as supervisor, _harmless():
+        if supervisor.getProcessInfo(name)["statename"] == "BACKOFF":
+            supervisor.stopProcess(name)
         supervisor.startProcess(name, False)  # noqa: FBT003 - do not wait
 
 
