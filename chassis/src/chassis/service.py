@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -91,7 +92,7 @@ class Service:
         )
         app = application.create(runtime, self.api if kind != "worker" else None)
         async with contextlib.AsyncExitStack() as stack:
-            if settings.otlp_endpoint is not None:
+            if settings.otlp_endpoint:
                 from chassis import exporting  # noqa: PLC0415  (it takes long to load)
 
                 spans = exporting.start(self.name, settings.otlp_endpoint, settings.trace_ratio)
@@ -163,6 +164,8 @@ class Service:
         try:
             async with database.transaction() as conn:
                 wrong = await self.verify(conn)
+        except (OSError, asyncpg.PostgresError) as error:
+            wrong = [f"the database does not answer ({type(error).__name__})"]
         finally:
             await database.close()
         print("\n".join(f"{self.name}: {sentence}" for sentence in wrong) or f"{self.name}: clean")  # noqa: T201

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from chassis import commands, inbox
 from chassis.handlers import Group
 from chassis.inbox import NotYet, Router
+from chassis.service import build
 
 
 @pytest.fixture
@@ -115,3 +117,17 @@ async def test_what_is_parked_is_listed_and_tried_now(world, broken, ask):
     async with world.consuming(broken[0]):
         assert (await ask("parked --retry-now"))[2].endswith("1 will be tried now.")
         await world.until("SELECT count(*) FROM parked", equals=0, seconds=2)
+
+
+async def test_without_a_database_each_command_says_so_in_one_sentence(capsys):
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    parser = argparse.ArgumentParser()
+    commands.add_to(parser.add_subparsers(dest="verb"))
+    assert await commands.carry_out(parser.parse_args(["parked"]), "wallet", Router(), nowhere) == 1
+    assert capsys.readouterr().err.startswith("The database of wallet does not do it: ")
+
+    async def clean(_conn) -> list[str]:
+        return []
+
+    assert await build("wallet", verify=clean)._verify(SimpleNamespace(worker_database_url=nowhere)) == 1
+    assert capsys.readouterr().out == "wallet: the database does not answer (ConnectionRefusedError)\n"
