@@ -91,8 +91,7 @@ def waits(found: Mapping[str, tuple[Sequence[Count], Sequence[Wait]]], limit: in
     )[:limit]
     table = _table("parked", "what, and how often it was tried", "since")
     for parked_at, name, wait in longest:
-        due = "now" if wait.retry_at <= datetime.now(UTC) else f"in {_span(wait.retry_at)}"
-        tried = f"too early {wait.attempts} times, failed {wait.failures}; again {due}"
+        tried = f"too early {wait.attempts} times, failed {wait.failures}; again {_due(wait)}"
         what = _lines(f"{wait.type} waits for: {wait.reason}", f"{wait.key} in {wait.group}", tried)
         table.add_row(f"{name} {wait.number}", what, _when(parked_at))
     out.print(table)
@@ -126,6 +125,12 @@ def _lines(first: str, *others: str) -> Text:
 
 def _when(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S}\n{_span(instant)} ago"
+
+
+def _due(wait: Wait) -> str:
+    if wait.retry_at > datetime.now(UTC):
+        return f"in {_span(wait.retry_at)}"
+    return "now" if wait.reason != "queued" else "after the earlier ones of its key"
 
 
 def _span(instant: datetime) -> str:
