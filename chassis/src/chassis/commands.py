@@ -26,7 +26,7 @@ WAIT = 60.0  # seconds
 def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add our verbs to a service's command line."""
     letters = verbs.add_parser("dead-letters", help="events given up").add_subparsers(dest="what", required=True)
-    _filtered(letters.add_parser("list", help="the latest"), "--class")
+    _filtered(letters.add_parser("list", help="the latest"), "--class").add_argument("--limit", type=int, default=50)
     letters.add_parser("show", help="all there is about one").add_argument("number", type=int)
     replay = letters.add_parser("replay", help="hand some back to their handlers, each to be done once")
     replay.add_argument("numbers", type=int, nargs="*", metavar="NUMBER")
@@ -35,14 +35,14 @@ def add_to(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     replay.add_argument("--yes", action="store_true", help="do not ask")
     replay.add_argument("--wait", action="store_true", help=f"up to {WAIT:.0f} s for what becomes of them")
     parked = verbs.add_parser("parked", help="events that wait for another")
-    _filtered(parked, "--reason")
+    _filtered(parked, "--reason").add_argument("--limit", type=int, default=50)
     parked.add_argument("--retry-now", action="store_true", help="have them tried at once")
 
 
-def _filtered(parser: argparse.ArgumentParser, kind: str) -> None:
+def _filtered(parser: argparse.ArgumentParser, kind: str) -> argparse.ArgumentParser:
     parser.add_argument(kind, dest="kind")
     parser.add_argument("--type", help="of event, such as claim.converted")
-    parser.add_argument("--limit", type=int, default=50)
+    return parser
 
 
 async def carry_out(args: argparse.Namespace, service: str, router: Router, url: str) -> int:
