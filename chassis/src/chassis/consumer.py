@@ -55,12 +55,16 @@ class Consumer:
     async def run(self) -> None:
         """Consume for ever; leave and join again when a group has work and a broker, and does not get on."""
         while True:
-            await self.start()
-            while not (stuck := [group for group, progress in self._progress.items() if progress.stuck]):
-                await asyncio.sleep(_LOOK)
-                await self._look()
-            log.error("consumer_stuck", groups=[group.of(self._service) for group in stuck])
-            await self._drop()
+            try:
+                await self.start()
+                while not (stuck := [group for group, progress in self._progress.items() if progress.stuck]):
+                    await asyncio.sleep(_LOOK)
+                    await self._look()
+                log.error("consumer_stuck", groups=[group.of(self._service) for group in stuck])
+                await self._drop()
+            except Exception as error:  # noqa: BLE001  (an ill client may raise anything, and must not end the watch)
+                log.error("consumer_begins_anew", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+                await asyncio.sleep(1)
 
     async def start(self) -> None:
         """Start consuming, however long the broker or the database takes to come."""

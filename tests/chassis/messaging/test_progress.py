@@ -52,6 +52,13 @@ def a_rebalance_never_ends(client) -> None:
     async def never(*_) -> None:
         await asyncio.Event().wait()
 
+    close = client._client.close
+
+    async def raising() -> None:
+        await close()
+        raise RuntimeError("the handler is closed")
+
+    client._client.close = raising  # seen with uvloop: what ends such a client fails, too
     client._coordinator.ensure_active_group = never
     client._coordinator.request_rejoin()
     client._subscription.begin_reassignment()
