@@ -99,9 +99,10 @@ async def test_whatever_happens_to_orders_the_figures_are_the_fold_of_what_is_ke
     shop = await new_shop()
     people = [await shop.meet(f"p{n}@example.com") for n in range(3)]
     orders = [(ids.new(ORDER), dice.choice(people), str(n)) for n in range(12)]
+    told = dict.fromkeys(people, 1)
     for _ in range(25):
         batch = []
-        for order_id, who, number in dice.sample(orders, dice.randint(1, 6)):
+        for order_id, who, number in dice.choices(orders, k=dice.randint(1, 6)):
             order = shop.order(
                 who,
                 order_id=order_id,
@@ -113,9 +114,11 @@ async def test_whatever_happens_to_orders_the_figures_are_the_fold_of_what_is_ke
                 day=dice.choice([1, 1, 1, 2, 3]),
             )
             batch.append(order if dice.random() > 0.1 else order.model_copy(update={"first_completed_at": None}))
-        await shop.tell(on_orders_completed, *batch)
+        told |= {event.customer_id: event.version for event in await shop.tell(on_orders_completed, *batch)}
         async with worker.transaction() as conn:
             assert await store_figures.faults(conn) == []
+            rows = await conn.rows("SELECT id, version FROM customer WHERE store_id = $1", shop.store_id)
+        assert {row["id"]: row["version"] for row in rows} == told
 
 
 async def test_an_order_of_somebody_not_here_yet_waits_alone(shop):

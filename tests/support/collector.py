@@ -40,6 +40,7 @@ class Collector:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(os.environ, "REGULARS_OTLP_ENDPOINT", f"http://127.0.0.1:{self.port}")
             patch.setitem(os.environ, "REGULARS_TRACE_RATIO", "0")
+            patch.setitem(os.environ, "REGULARS_TRACE_TRUSTS_CALLERS", "1")
             yield
 
     def take(self, body: bytes) -> None:

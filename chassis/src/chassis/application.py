@@ -114,6 +114,7 @@ class _Edge:
             response = await endpoint.answer(scope, receive)
         except Exception as error:
             handler = next(self._handlers[cls] for cls in type(error).__mro__ if cls in self._handlers)
+            handler = _on_error if isinstance(error, ValueError) and handler is _on_away else handler
             response = await handler(Request(scope, receive), error)
             if handler is _on_error:
                 await response(scope, receive, send)

@@ -6,6 +6,8 @@ it has work and a broker is left and joined again.
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Any
@@ -32,6 +34,10 @@ BATCH = 500
 _WAIT = 200  # milliseconds of one poll, ended by the first record
 _GATHER = 0.03  # seconds
 _PING = 3.0  # seconds; a question to the broker queues behind the poll on its connection
+_SMALL = 50  # records of facts while conversations go on
+_TALK = 0.5  # seconds that a conversation counts as going on
+_LONGEST_PAUSE = 0.1
+_JOIN = 60.0  # seconds to join both groups
 _GRACE = 15.0  # seconds that a running batch gets at the end
 _LOOK = 5.0  # seconds between two looks at how the groups get on
 
@@ -49,6 +55,7 @@ class Consumer:
         self._joined: set[Group] = set()
         self._rebalancing: set[Group] = set()
         self._progress: dict[Group, Progress] = {}
+        self._talked_at = -_TALK
         self._broker: KafkaBroker | None = None
         self._subscribers: dict[Group, Any] = {}
 
@@ -64,6 +71,7 @@ class Consumer:
                 await self._drop()
             except Exception as error:  # noqa: BLE001  (an ill client may raise anything, and must not end the watch)
                 log.error("consumer_begins_anew", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+                await self._drop()
                 await asyncio.sleep(1)
 
     async def start(self) -> None:
@@ -100,7 +108,7 @@ class Consumer:
             async with asyncio.timeout(_PING):
                 for consumer in self._consumers().values():
                     await consumer.end_offsets(consumer.assignment())
-        except (KafkaError, TimeoutError):
+        except Exception:  # noqa: BLE001  (an ill client may raise anything)
             return ["Kafka does not answer"]
         return []
 
@@ -159,20 +167,36 @@ class Consumer:
         }
         for group, subscriber in self._subscribers.items():
             subscriber.__class__ = _Gathering if group is Group.FACTS else _Prompt
-            subscriber(self._handler(group))
-        await broker.start()
+            subscriber(self._handler(group, self._progress[group]))
+        async with asyncio.timeout(_JOIN):
+            await broker.start()
+        for progress in self._progress.values():
+            progress.fine()
 
-    def _handler(self, group: Group) -> Callable[[Any], Awaitable[None]]:
+    def _handler(self, group: Group, progress: Progress) -> Callable[[Any], Awaitable[None]]:
         async def on_batch(records: Any) -> None:
+            began = time.monotonic()
             try:
-                with self._progress[group].handling():
+                with progress.handling():
                     await self._inbox.process(group, records)
+                await self._give_way(group, time.monotonic() - began)
             except Exception as error:
                 log.error("batch_handed_back", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
                 await asyncio.sleep(0.5)  # FastStream hands it out again at once
                 raise
 
         return on_batch
+
+    async def _give_way(self, group: Group, took: float) -> None:
+        """Facts share the processor with conversations: while these go on, small batches, and a pause after each."""
+        now = time.monotonic()
+        if group is Group.ASK:
+            self._talked_at = now
+        elif group in self._subscribers:
+            talking = now - self._talked_at < _TALK
+            self._subscribers[group].max_records = _SMALL if talking else BATCH
+            if talking:
+                await asyncio.sleep(min(took, _LONGEST_PAUSE))
 
     async def _drop(self) -> None:
         broker, self._broker = self._broker, None
@@ -185,7 +209,7 @@ class Consumer:
         stopping = asyncio.ensure_future(broker.stop())
         at_hand = any(progress.at_hand for progress in self._progress.values())
         await asyncio.wait({stopping}, timeout=_PING + (_GRACE if at_hand else 0))
-        if not stopping.done():
+        if not stopping.done() or stopping.exception() is not None:  # what stops badly has not closed its client
             log.error("consumer_leaves_by_force")
             ends = [asyncio.wait_for(_end(consumer), _PING) for consumer in consumers.values()]
             await asyncio.gather(*ends, return_exceptions=True)
@@ -213,11 +237,12 @@ class _Gathering(_Prompt):
     async def get_msg(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord[Any, Any], ...]:
         """What comes within a moment of the first record, as far as it fits."""
         first = await super().get_msg(consumer)
-        if not first or len(first) >= BATCH:
+        most = self.max_records or BATCH
+        if not first or len(first) >= most:
             return first
         await asyncio.sleep(_GATHER)
         try:
-            batches = await consumer.getmany(timeout_ms=0, max_records=BATCH - len(first))
+            batches = await consumer.getmany(timeout_ms=0, max_records=most - len(first))
         except KafkaError:  # what we have is past the consumer's position: it would be lost with the error
             return first
         return (*first, *chain.from_iterable(batches.values()))
@@ -248,10 +273,11 @@ async def _answers(bootstrap: str) -> bool:
         async with asyncio.timeout(_PING):
             await client.start()
             await client.list_topics()
-    except (KafkaError, OSError, TimeoutError):
+    except Exception:  # noqa: BLE001  (whatever it is, it is no answer)
         return False
     finally:
-        await client.close()
+        with contextlib.suppress(Exception):
+            await client.close()
     return True
 
 

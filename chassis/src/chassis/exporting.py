@@ -21,10 +21,15 @@ from chassis import telemetry
 from chassis.telemetry import ALLOWED
 
 
-def start(service: str, endpoint: str, ratio: float) -> TracerProvider:
-    """Send spans to an OTLP collector (``http://host:4318``); ``ratio`` of the traces that begin here."""
+def start(service: str, endpoint: str, ratio: float, *, trusts_callers: bool) -> TracerProvider:
+    """Send spans to an OTLP collector (``http://host:4318``); ``ratio`` of the traces that begin here.
+
+    Who does not trust its callers lets them name their trace, but not say whether it is recorded.
+    """
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
-    provider = TracerProvider(sampler=Begun(ratio), resource=Resource.create({"service.name": service}))
+    provider = TracerProvider(
+        sampler=Begun(ratio, trusts_callers=trusts_callers), resource=Resource.create({"service.name": service})
+    )
     provider.add_span_processor(BatchSpanProcessor(Allowed(exporter), schedule_delay_millis=1000))
     record(provider)
     return provider
@@ -44,8 +49,9 @@ def record(provider: TracerProvider | None) -> None:
 class Begun(Sampler):
     """Follows the caller's decision; of what begins here samples requests and batches, never a poll of ours."""
 
-    def __init__(self, ratio: float) -> None:
+    def __init__(self, ratio: float, *, trusts_callers: bool = True) -> None:
         self._ratio = TraceIdRatioBased(ratio)
+        self._trusts_callers = trusts_callers
 
     def should_sample(
         self,
@@ -59,12 +65,12 @@ class Begun(Sampler):
     ) -> SamplingResult:
         """As the parent, as any of the links, or by the ratio if it is a request."""
         parent = trace.get_current_span(parent_context).get_span_context()
+        if kind is SpanKind.SERVER and not (parent.is_valid and self._trusts_callers):
+            return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
         if parent.is_valid:
             sampled = parent.trace_flags.sampled
         elif links:
             sampled = any(link.context.trace_flags.sampled for link in links)
-        elif kind is SpanKind.SERVER:
-            return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links)
         else:
             sampled = False
         return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP, attributes)

@@ -1,11 +1,12 @@
 """What Prometheus is told of a process the moment it asks: what waits, for how long, and what the service's books say."""
 
+import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka.errors import KafkaError
+import asyncpg
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 
 from chassis.db import Conn, Database
@@ -26,12 +27,14 @@ Figures = Callable[[Conn], Awaitable[Sequence[Figure]]]
 
 
 async def exposition(runtime: Runtime) -> bytes:
-    """Everything, in Prometheus' text format. Raises what keeps the database from answering."""
+    """Everything, in Prometheus' text format; without what the database would have to say where that is away."""
     registry = CollectorRegistry()
-    figures = [*await _waiting(runtime.worker), *await _consuming(runtime), *_pools(runtime)]
-    if runtime.figures is not None:
-        async with runtime.worker.transaction() as conn:
-            figures += await runtime.figures(conn)
+    figures = [*await _consuming(runtime), *_pools(runtime)]
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        figures += await _waiting(runtime.worker)
+        if runtime.figures is not None:
+            async with runtime.worker.transaction() as conn:
+                figures += await runtime.figures(conn)
     _tell(registry, runtime.service, figures)
     return generate_latest(registry) + generate_latest(REGISTRY)
 
@@ -73,10 +76,10 @@ async def _consuming(runtime: Runtime) -> list[Figure]:
     if runtime.consumer is not None:
         try:
             waiting = await runtime.consumer.waiting()
-        except (KafkaError, OSError, TimeoutError):
+        except Exception:  # noqa: BLE001  (an ill client may raise anything; the others' figures are wanted all the more)
             lag = age = math.nan
         else:
-            lag, age = waiting.records, max(0.0, time.time() - waiting.since) if waiting.since is not None else 0.0
+            lag, age = waiting.records, waiting.age(time.time())
     return [
         Figure("consumer_lag", "Events not yet handled", lag),
         Figure("consumer_oldest_seconds", "Age of the oldest event not yet handled", age),

@@ -1,4 +1,4 @@
-"""What a process counts and times, for Prometheus; ``probes`` adds what it knows at the moment it is asked."""
+"""What a process counts and times, for Prometheus; ``gauges`` adds what it knows at the moment it is asked."""
 
 from prometheus_client import Counter, Histogram
 

@@ -5,13 +5,16 @@ answer that its heartbeat does not expect, or an error in its fetcher, ends that
 (aio-libs/aiokafka#1154 is one of these). Nobody can list such states, so what is watched is progress itself.
 """
 
+import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+_AGE = 2.0  # seconds to find out how old what waits is
 PATIENCE = 15.0  # seconds; a rebalance may take as long as a killed process keeps its partitions, 6 s
 
 
@@ -24,14 +27,20 @@ class Position(NamedTuple):
     @property
     def behind(self) -> int:
         """How many records wait."""
-        return sum(self.ends.values()) - sum(self.done.values())
+        return sum(max(0, end - self.done[one]) for one, end in self.ends.items())
 
 
 class Waiting(NamedTuple):
-    """Records not handled yet, and when the oldest of them was sent (seconds since the epoch)."""
+    """Records not handled yet, and when the oldest of them was sent (seconds since the epoch; ``None``: cannot be told)."""
 
     records: int
     since: float | None
+
+    def age(self, now: float) -> float:
+        """Of the oldest, in seconds; not a number where it cannot be told."""
+        if not self.records:
+            return 0.0
+        return math.nan if self.since is None else max(0.0, now - self.since)
 
 
 class Progress:
@@ -88,16 +97,20 @@ async def waiting(bootstrap: str, positions: Sequence[Position]) -> Waiting:
 
 
 async def _sent_first(bootstrap: str, places: Mapping[TopicPartition, int]) -> float | None:
+    """When the first of these records was sent, as far as the broker tells it in time."""
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     sent: dict[TopicPartition, int] = {}
     try:
-        await reader.start()
-        reader.assign(list(places))
-        for place, offset in places.items():
-            reader.seek(place, offset)
-        while left := places.keys() - sent.keys():
-            for place, records in (await reader.getmany(*left, timeout_ms=200)).items():
-                sent[place] = records[0].timestamp
+        async with asyncio.timeout(_AGE):
+            await reader.start()
+            reader.assign(list(places))
+            for place, offset in places.items():
+                reader.seek(place, offset)
+            while left := places.keys() - sent.keys():
+                for place, records in (await reader.getmany(*left, timeout_ms=200, max_records=1)).items():
+                    sent[place] = records[0].timestamp
+    except TimeoutError:
+        pass
     finally:
         await reader.stop()
     return min(sent.values()) / 1000 if sent else None

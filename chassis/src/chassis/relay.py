@@ -33,6 +33,7 @@ BATCH = 1000
 _LOCK = 7_201_989  # any number, the same for all relays; one database, one leader
 _POLL = 0.25
 _TIDY = 15.0  # seconds between two looks at the size of an outbox that is empty
+_TIDY_SELDOM = 600.0  # where it does not help, since somebody holds an old snapshot
 _LARGE = 4_000_000  # bytes
 _ACKS = 30.0  # seconds; an idempotent producer alone would wait for ever, and we would not notice a lost leadership
 _LARGEST = 1_000_000  # bytes of a record, below the broker's 1,048,588 so that we refuse before it does
@@ -98,14 +99,14 @@ class Relay:
             """
         )
         delete = await conn.prepare("DELETE FROM outbox WHERE seq = ANY($1::bigint[])")
-        tidied = time.monotonic()
+        tidied, pause = time.monotonic(), _TIDY
         async with self._producer() as producer:
             while True:
                 wake.clear()
                 rows = await select.fetch(BATCH)
                 if not rows:
-                    if time.monotonic() - tidied > _TIDY:
-                        await _tidy(conn)
+                    if time.monotonic() - tidied > pause:
+                        pause = _TIDY if await _tidy(conn) else min(2 * pause, _TIDY_SELDOM)
                         tidied = time.monotonic()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), _POLL)
@@ -202,10 +203,14 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     await producer.client.close()
 
 
-async def _tidy(conn: asyncpg.Connection) -> None:
-    """Give back the pages of an empty outbox. Autovacuum comes too early, or not again: it counts dead rows only."""
+async def _tidy(conn: asyncpg.Connection) -> bool:
+    """Give back the pages of an empty outbox; whether it is small. Autovacuum counts dead rows, and may not come again."""
     if await conn.fetchval("SELECT pg_relation_size('outbox')") > _LARGE:
-        await conn.execute("VACUUM (SKIP_LOCKED) outbox")
+        with contextlib.suppress(asyncpg.QueryCanceledError):  # nobody's events wait longer for this
+            await conn.execute("SET statement_timeout = '2s'")
+            await conn.execute("VACUUM (SKIP_LOCKED) outbox")
+        await conn.execute(f"SET statement_timeout = '{_SESSION['statement_timeout']}'")
+    return bool(await conn.fetchval("SELECT pg_relation_size('outbox')") <= _LARGE)
 
 
 def _seen(span: Span, ack: asyncio.Future[Any]) -> None:

@@ -95,7 +95,12 @@ class Service:
             if settings.otlp_endpoint:
                 from chassis import exporting  # noqa: PLC0415  (it takes long to load)
 
-                spans = exporting.start(self.name, settings.otlp_endpoint, settings.trace_ratio)
+                spans = exporting.start(
+                    self.name,
+                    settings.otlp_endpoint,
+                    settings.trace_ratio,
+                    trusts_callers=settings.trace_trusts_callers,
+                )
                 stack.push_async_callback(asyncio.to_thread, spans.shutdown)
             stack.push_async_callback(_close, api, worker)
             await _run_all(stack, [notifier.run(), runtime.waiters.run()])

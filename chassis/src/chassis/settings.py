@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 class Settings(BaseSettings):
     """The settings every service has. Database URLs are ``postgresql://`` DSNs.
 
-    ``otlp_endpoint`` (``http://host:4318``) is where spans go, of ``trace_ratio`` (0 to 1) of the traces that begin here.
+    ``otlp_endpoint`` (``http://host:4318``) is where spans go, of ``trace_ratio`` (0 to 1) of the traces that begin here;
+    ``trace_trusts_callers``: also of those that a caller says to record.
     """
 
     model_config = SettingsConfigDict(env_prefix="REGULARS_", frozen=True)
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = 1_000_000
     otlp_endpoint: str | None = None
     trace_ratio: float = 1.0
+    trace_trusts_callers: bool = True
 
     @classmethod
     def settings_customise_sources(

@@ -12,6 +12,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from chassis import tracing
+from chassis.verdicts import NotYet
 
 # https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ and …/http/http-spans/, as of 1.45
 _SYSTEM, _TOPIC, _GROUP = "messaging.system", "messaging.destination.name", "messaging.consumer.group.name"
@@ -24,7 +25,7 @@ ALLOWED = frozenset(
     {
         *(_SYSTEM, _TOPIC, _GROUP, _OPERATION, _OPERATION_TYPE, _MESSAGE_ID, _KEY, _COUNT),
         *(_METHOD, _ROUTE, _STATUS, _PEER, _ERROR, "exception.type"),
-        # The SQL is a literal of ours, its values are never in it.
+        # The SQL is a literal of ours; of values it holds a store's id at the most.
         *("db.system.name", "db.namespace", "db.query.text", "server.address", "server.port"),
     }
 )
@@ -78,9 +79,10 @@ def batch(name: str, members: Iterable[str | None]) -> Iterator[None]:
     if _tracer is None:
         yield
         return
-    contexts = [known for member in members if (known := _context(member)) is not None]
+    found = [_context(member) for member in members]
+    contexts = [known for known in found if known is not None]
     links = list({(known.trace_id, known.span_id): Link(known) for known in contexts}.values())
-    root, attributes = context.Context(), {_COUNT: len(contexts)}
+    root, attributes = context.Context(), {_COUNT: len(found)}
     with _tracer.start_as_current_span(name, root, SpanKind.INTERNAL, attributes, links):
         yield
 
@@ -91,6 +93,7 @@ def processing(group: str, items: Sequence[Any]) -> Iterator[None]:
     if _tracer is None:
         yield
         return
+    received = [item.event.traceparent for item in items]
     spans = [_processed(_tracer, group, item) for item in items]
     alone = trace.use_span(spans[0], record_exception=False) if len(spans) == 1 else nullcontext()
     error: BaseException | None = None
@@ -101,8 +104,10 @@ def processing(group: str, items: Sequence[Any]) -> Iterator[None]:
         error = raised
         raise
     finally:
-        for span in spans:
-            _end(span, error)
+        for item, before, span in zip(items, received, spans, strict=True):
+            if error is not None:  # it comes again, or waits: as a child of what sent it, not of this attempt
+                item.event._traceparent = before  # noqa: SLF001
+            _end(span, None if isinstance(error, NotYet) else error)
 
 
 def _processed(tracer: trace.Tracer, group: str, item: Any) -> Span:

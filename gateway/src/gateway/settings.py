@@ -20,3 +20,4 @@ class Settings(settings.Settings):
     upstream_seconds: float = 15.0
     body_seconds: float = 15.0
     demo_store_url: str | None = None
+    trace_trusts_callers: bool = False  # anybody calls here

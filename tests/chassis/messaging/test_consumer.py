@@ -2,8 +2,10 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -200,3 +202,42 @@ async def test_facts_and_conversations_are_two_groups(world):
         await world.send(asks.added(store_id=world.store_id, subject="a"))
         await world.until("SELECT times FROM tally", equals=1)
         held.set()
+
+
+def nobody_gives_way(patch) -> None:
+    async def nothing(*_) -> None:
+        pass
+
+    patch.setattr(Consumer, "_give_way", nothing)
+
+
+@pytest.mark.parametrize("fault", [None, nobody_gives_way])
+async def test_facts_give_way_while_conversations_go_on(world, router_of, planted, fault):
+    facts, asks = await world.contract(), await world.contract()
+    router, sizes = Router(), []
+
+    @router.on(facts.added)
+    async def on_added(events: Sequence[Any], conn) -> None:
+        sizes.append(len(events))
+
+    @router.on_ask(asks.added)
+    async def on_asked(event, conn) -> None:
+        await conn.execute("INSERT INTO tally VALUES ($1, 1) ON CONFLICT DO NOTHING", event.store_id)
+
+    async def many() -> None:
+        await world.send(*(facts.added(store_id=world.store_id, subject=str(n)) for n in range(300)))
+
+    with planted(fault):
+        async with world.consuming(router) as consumer:
+            await world.joined(consumer)
+            await world.send(asks.added(store_id=world.store_id, subject="a"))
+            await world.until("SELECT times FROM tally", equals=1)
+            await many()
+            await world.caught_up(consumer)
+            assert max(sizes[1:]) <= 50
+            await asyncio.sleep(0.6)  # they are over: the next batch sees that, and the one behind it is large again
+            sizes.clear()
+            await many()
+            await world.caught_up(consumer)
+            assert max(sizes) > 50
+            assert sum(sizes) == 300

@@ -1,5 +1,6 @@
 """Completed orders folded into figures and commissions, each service alone, beside the least that such a fold costs."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,12 +50,10 @@ class Folding:
         """One round: how long conversions take alone, and while so many orders are folded beside them."""
         settle(self.stack)
         alone = self.conversions.convert(_CLIENTS, seconds)
-        sending = threading.Thread(
-            target=waiting.run, args=(self.orders.send(self.stack.kafka_bootstrap, events),), daemon=True
-        )
-        sending.start()
-        crowded = self.conversions.convert(_CLIENTS, seconds)
-        sending.join()
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(asyncio.run, self.orders.send(self.stack.kafka_bootstrap, events))
+            crowded = self.conversions.convert(_CLIENTS, seconds)
+            sending.result()
         settle(self.stack, 240)
         return {
             "crowd_alone_p50": alone.p50_ms,

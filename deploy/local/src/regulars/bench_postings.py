@@ -112,8 +112,11 @@ def settle(stack: Stack, seconds: float = _QUIET) -> None:
 
 
 def _is_quiet(url: str) -> bool:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as reply:  # noqa: S310 - our own http URL
-        lines = [line.rpartition(" ") for line in reply.read().decode().splitlines() if not line.startswith("#")]
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=15) as reply:  # noqa: S310 - our own http URL
+            lines = [line.rpartition(" ") for line in reply.read().decode().splitlines() if not line.startswith("#")]
+    except OSError:  # it is busy
+        return False
     waits = ("regulars_consumer_lag", "regulars_outbox_oldest_seconds")
     return all(float(value) == 0 for name, _, value in lines if name.startswith(waits))
 

@@ -63,6 +63,7 @@ class Publishing:
             }
         finally:
             await holder.close()
+            await conn.execute("DELETE FROM outbox WHERE topic = $1", topic)  # without its topic a row would block all
             await conn.close()
             await admin.delete_topics([topic])
             await admin.close()

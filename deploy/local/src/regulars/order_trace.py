@@ -127,15 +127,17 @@ async def _note_handling(stack: Stack, service: str, steps: Iterable[Step]) -> N
         stack,
         service,
         """
-        SELECT event_id::text, received_at, (SELECT reason FROM parked WHERE parked.event_id = inbox.event_id) AS parked,
-               EXISTS (SELECT FROM dead_letter WHERE headers->>'ce_id' = inbox.event_id::text) AS dead
-        FROM inbox WHERE event_id = ANY($1::text[]::uuid[])
+        SELECT id, received_at, (SELECT reason FROM parked WHERE event_id::text = id) AS parked,
+               EXISTS (SELECT FROM dead_letter WHERE headers ->> 'ce_id' = id) AS dead
+        FROM unnest($1::text[]) AS id
+        LEFT JOIN inbox ON event_id = CASE WHEN pg_input_is_valid(id, 'uuid') THEN id::uuid END
         """,
         list(by_id),
     )
     for row in rows:
-        step = by_id[row["event_id"]]
-        step.handled[service] = row["received_at"]
+        step = by_id[row["id"]]
+        if row["received_at"] is not None:
+            step.handled[service] = row["received_at"]
         if row["dead"]:
             step.waits.append(f"{service}: dead letter")
         elif row["parked"]:

@@ -207,7 +207,8 @@ async def faults(conn: Conn) -> list[str]:
                    count(*) FILTER (WHERE currency = settled_in) AS settled_orders,
                    sum(gross_minor) FILTER (WHERE currency = settled_in) AS gross_minor,
                    sum(refunded_minor) FILTER (WHERE currency = settled_in) AS refunded_minor,
-                   max(order_id) FILTER (WHERE place = 1) AS last_order_id
+                   max(order_id) FILTER (WHERE place = 1) AS last_id, max(number) FILTER (WHERE place = 1) AS last_number,
+                   max(first_completed_at) AS last_at
             FROM ranked GROUP BY store_id, customer_id
         )
         SELECT id, c.id IS NULL AS orphaned
@@ -216,7 +217,8 @@ async def faults(conn: Conn) -> list[str]:
            OR (c.orders, c.settled_orders) IS DISTINCT FROM (coalesce(f.orders, 0), coalesce(f.settled_orders, 0))
            OR (c.gross_minor, c.refunded_minor)
               IS DISTINCT FROM (coalesce(f.gross_minor, 0), coalesce(f.refunded_minor, 0))
-           OR (c.first_completed_order_at, c.last_order_id) IS DISTINCT FROM (f.first_at, f.last_order_id)
+           OR (c.first_completed_order_at, c.last_order_id, c.last_order_number, c.last_order_at)
+              IS DISTINCT FROM (f.first_at, f.last_id, f.last_number, f.last_at)
         ORDER BY id
         """
     )
