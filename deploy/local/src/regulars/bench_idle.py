@@ -3,9 +3,7 @@
 import time
 from dataclasses import dataclass
 
-import psutil  # type: ignore[import-untyped]
-
-from regulars.bench_postings import Samples, cpu_seconds, settle
+from regulars.bench_postings import Samples, cpu_seconds, settle, summed
 from regulars.ports import PROGRAMS
 from regulars.stack import Stack
 
@@ -24,7 +22,10 @@ class Idle:
         after, passed = cpu_seconds(self.stack), time.perf_counter() - began
         used = {program: (after[program] - spent) / passed * 100 for program, spent in before.items()}
         samples = {f"idle_cpu_{program}": percent for program, percent in used.items()}
-        samples |= {f"idle_mb_{program}": _megabytes(pid) for program, pid in self.stack.pids().items()}
+        samples |= {
+            f"idle_mb_{program}": summed(pid, lambda one: one.memory_full_info().uss / 1e6)
+            for program, pid in self.stack.pids().items()
+        }
         return samples | {
             "idle_cpu_all": sum(used.values()),
             "idle_mb_all": sum(value for name, value in samples.items() if name.startswith("idle_mb_")),
@@ -39,8 +40,3 @@ class Idle:
             self.stack.start(program)
             samples[f"start_{program}"] = time.perf_counter() - began
         return samples
-
-
-def _megabytes(pid: int) -> float:
-    process = psutil.Process(pid)
-    return float(sum(one.memory_full_info().uss for one in (process, *process.children(recursive=True)))) / 1e6

@@ -66,8 +66,12 @@ class Orders:
             acks = []
             for event in self.made(count):
                 headers = [
+                    ("ce_specversion", b"1.0"),
                     ("ce_id", str(ids.new_uuid()).encode()),
                     ("ce_type", event.TYPE.encode()),
+                    ("ce_source", b"/regulars/carts"),
+                    ("ce_time", event.placed_at.isoformat().encode()),
+                    ("content-type", b"application/json"),
                     ("store_id", event.store_id.encode()),
                 ]
                 acks.append(await producer.send(ORDERS.name, event.body(), key=event.key.encode(), headers=headers))

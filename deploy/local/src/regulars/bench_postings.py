@@ -1,6 +1,7 @@
 """Store-credit postings over HTTP, straight to the wallet, beside pgbench that writes the same one by one."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -8,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]
@@ -91,11 +93,16 @@ def with_cpu(stack: Stack, measurement: Callable[[], Load]) -> tuple[Load, Sampl
 
 def cpu_seconds(stack: Stack) -> dict[str, float]:
     """What each program has used of the processors so far, its children included."""
-    used = {}
-    for program, pid in stack.pids().items():
-        process = psutil.Process(pid)
-        used[program] = float(sum(sum(one.cpu_times()[:2]) for one in (process, *process.children(recursive=True))))
-    return used
+    return {program: summed(pid, lambda one: sum(one.cpu_times()[:2])) for program, pid in stack.pids().items()}
+
+
+def summed(pid: int, measure: Callable[[Any], float]) -> float:
+    """A measure of a process and its children; a child that ends just now, such as a backend of PostgreSQL, has none."""
+    process, total = psutil.Process(pid), 0.0
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += measure(one)
+    return total
 
 
 def settle(stack: Stack, seconds: float = _QUIET) -> None:
