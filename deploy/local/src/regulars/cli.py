@@ -99,7 +99,8 @@ def trace(order_id: Annotated[str, typer.Argument(help="The order's id, as the A
     """Show the way of one order through all services, with times."""
     from regulars import order_trace  # noqa: PLC0415
 
-    order_trace.show(running(), order_id, out)
+    wide = out if out.is_terminal else Console(highlight=False, width=200)  # a pipe has no edge to cut at
+    order_trace.show(running(), order_id, wide)
 
 
 @app.command()

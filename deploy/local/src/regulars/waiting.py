@@ -35,7 +35,7 @@ def together(*jobs: Callable[[], object]) -> None:
         pool.shutdown(wait=False)
 
 
-def reasons(url: str, seconds: float = 2) -> list[str]:
+def reasons(url: str, seconds: float = 6) -> list[str]:
     """Why a service is not ready, in its own words if it answers; none when it is."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=seconds):  # noqa: S310 - our own http URL
@@ -45,6 +45,8 @@ def reasons(url: str, seconds: float = 2) -> list[str]:
         with error, contextlib.suppress(ValueError, TypeError, KeyError):
             said = [str(reason) for reason in json.loads(error.read())["reasons"]]
         return said or [f"/readyz answers with status {error.code}"]
+    except TimeoutError:
+        return [f"it does not answer within {seconds:.0f} s"]
     except (OSError, http.client.HTTPException) as error:
         return [f"nothing answers ({getattr(error, 'reason', error)})"]
 
