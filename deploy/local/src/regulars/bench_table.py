@@ -13,7 +13,7 @@ from regulars.ports import PROGRAMS
 
 Rounds = Sequence[Mapping[str, float]]
 
-WIDTH = 130  # columns; a narrower terminal wraps, which reads better than figures cut off
+WIDTH = 190  # columns; a narrower terminal wraps, which reads better than figures cut off
 
 SCALE = (
     "For scale, measured elsewhere on the same kind of machine, at 64 clients: Formance Ledger posts 94/s by default"
