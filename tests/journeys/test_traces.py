@@ -127,12 +127,8 @@ async def test_the_way_of_an_order_is_told_with_times(world):
 async def test_traces_go_from_the_request_to_the_last_handler(world):
     """One trace id from the gateway through outbox, Kafka and the handler, to the answer."""
     customer, _ = await world.affiliate_with()
-    trace = secrets.token_hex(16)
-    headers = {
-        "authorization": f"Bearer {world.stack.api_key}",
-        "idempotency-key": trace,
-        "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01",
-    }
+    trace, header = begun()
+    headers = header | {"authorization": f"Bearer {world.stack.api_key}", "idempotency-key": trace}
     path = f"/dev/v1/customers/{customer}/affiliate/convert-to-balance"
     async with world.session.post(world.stack.gateway_url + path, json={"amount": 1}, headers=headers) as reply:
         assert reply.status == 200
@@ -162,18 +158,14 @@ async def traced(world, trace: str, last: str = "claim.completed") -> set[str]:
 
 async def test_requests_in_one_batch_keep_their_own_traces(world):
     customer, _ = await world.affiliate_with()
-    traces = [secrets.token_hex(16) for _ in range(8)]
+    traces = dict(begun() for _ in range(8))
 
-    async def adjust(trace: str) -> int:
-        headers = {
-            "authorization": f"Bearer {world.stack.api_key}",
-            "idempotency-key": trace,
-            "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01",
-        }
+    async def adjust(trace: str, header: dict[str, str]) -> int:
+        headers = header | {"authorization": f"Bearer {world.stack.api_key}", "idempotency-key": trace}
         path = f"/dev/v1/customers/{customer}/wallet/adjustments"
         async with world.session.post(world.stack.gateway_url + path, json={"amount": 1}, headers=headers) as reply:
             return reply.status
 
-    assert await asyncio.gather(*(adjust(trace) for trace in traces)) == [201] * 8
+    assert await asyncio.gather(*(adjust(*one) for one in traces.items())) == [201] * 8
     for trace in traces:
         assert await traced(world, trace, "wallet.posted") == {"wallet.posted"}

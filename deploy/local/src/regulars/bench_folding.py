@@ -17,6 +17,7 @@ import asyncpg
 from regulars import bench_floor, bench_orders, waiting
 from regulars.bench_conversions import Conversions
 from regulars.bench_orders import Offsets, Orders
+from regulars.bench_pgbench import drop_database
 from regulars.bench_postings import Samples, settle
 from regulars.stack import Stack
 from regulars.trouble import Trouble
@@ -107,12 +108,12 @@ class Folding:
 
 @contextmanager
 def _scratch(stack: Stack, orders: Orders) -> Iterator[None]:
-    waiting.run(_drop(stack))
+    waiting.run(drop_database(stack, _DATABASE))
     try:
         waiting.run(_prepare(stack, orders))
         yield
     finally:
-        waiting.run(_drop(stack))
+        waiting.run(drop_database(stack, _DATABASE))
 
 
 async def _prepare(stack: Stack, orders: Orders) -> None:
@@ -127,11 +128,3 @@ async def _prepare(stack: Stack, orders: Orders) -> None:
         )
     finally:
         await conn.close()
-
-
-async def _drop(stack: Stack) -> None:
-    admin = await asyncpg.connect(stack.admin_database_url())
-    try:
-        await admin.execute(f'DROP DATABASE IF EXISTS "{_DATABASE}" WITH (FORCE)')
-    finally:
-        await admin.close()

@@ -114,13 +114,13 @@ class Pgbench:
 @contextlib.contextmanager
 def scratch(stack: Stack, customers: int) -> Iterator[Pgbench]:
     """A database with the wallet's schema and so many accounts, gone afterwards."""
-    waiting.run(_drop(stack))  # one that a killed run has left
+    waiting.run(drop_database(stack, _DATABASE))  # one that a killed run has left
     try:
         waiting.run(_prepare(stack, customers))
         with tempfile.TemporaryDirectory() as folder:
             yield Pgbench(stack, Path(folder))
     finally:
-        waiting.run(_drop(stack))
+        waiting.run(drop_database(stack, _DATABASE))
 
 
 async def _prepare(stack: Stack, customers: int) -> None:
@@ -135,9 +135,10 @@ async def _prepare(stack: Stack, customers: int) -> None:
         await connection.close()
 
 
-async def _drop(stack: Stack) -> None:
+async def drop_database(stack: Stack, name: str) -> None:
+    """Drop a scratch database, whoever is connected to it; one that is not there is fine."""
     connection = await asyncpg.connect(stack.admin_database_url())
     try:
-        await connection.execute(f'DROP DATABASE IF EXISTS "{_DATABASE}" WITH (FORCE)')
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         await connection.close()
