@@ -9,7 +9,8 @@ from chassis import ids
 from chassis.db import Database
 from contracts.ids import CLAIM, CUSTOMER, HOLD, ORDER, STORE
 from contracts.wallet import EntryType
-from wallet.postings import Capture, Cause, Place, Post, Release
+from wallet.entries import Cause
+from wallet.postings import Capture, Expiry, Place, Post, Release
 from wallet.store import append_batch
 from wallet.store_faults import faults
 
@@ -51,8 +52,8 @@ class Ledger:
         return ids.new(CUSTOMER)
 
     @staticmethod
-    def gift(customer_id, amount, note=None):
-        return Post(customer_id, EntryType.ADJUSTMENT, amount, "EUR", note=note)
+    def gift(customer_id, amount, note=None, expires_at=Expiry.DEFAULT):
+        return Post(customer_id, EntryType.ADJUSTMENT, amount, "EUR", note=note, expires_at=expires_at)
 
     @staticmethod
     def credit(customer_id, amount, claim_id=None, currency="EUR"):

@@ -45,10 +45,14 @@ async def test_without_the_lock_spenders_are_not_counted_right(ledger, monkeypat
     both = asyncio.Barrier(2)
 
     async def read_unlocked(conn, store_id, customer_ids):
-        rows = await conn.rows("SELECT * FROM account WHERE store_id = $1", store_id)
+        rows = await conn.rows(
+            "SELECT customer_id, currency, balance_minor, held_minor, debt_minor, sequence, hash, due_at FROM account "
+            "WHERE store_id = $1",
+            store_id,
+        )
         await both.wait()
         epoch = await conn.value("SELECT id FROM epoch")
-        return {row["customer_id"]: store.Account(*list(row)[1:]) for row in rows}, epoch
+        return {row["customer_id"]: store.Account(*row) for row in rows}, store.Terms(), epoch
 
     customer = await ledger.funded(50)
     monkeypatch.setattr(store, "_lock_accounts", read_unlocked)
@@ -104,7 +108,7 @@ async def test_a_claim_in_one_batch_twice_is_credited_once(ledger):
     customer = ledger.customer()
     claim = ledger.credit(customer, 25)
     first, second = await ledger.append(claim, claim)
-    assert second == Posted(first.entry, again=True)
+    assert second == first._replace(again=True)
     assert await ledger.balance(customer) == (25, 0)
 
 
@@ -125,7 +129,7 @@ async def test_the_database_alone_refuses_a_second_entry_for_a_claim(ledger, mon
 
     claim = ledger.credit(ledger.customer(), 25)
     await ledger.append(claim)
-    monkeypatch.setattr(store, "_answers", nothing_known)
+    monkeypatch.setattr(store.store_book, "answers", nothing_known)
     with pytest.raises(asyncpg.UniqueViolationError, match="entry_cause"):
         await ledger.append(claim)
 

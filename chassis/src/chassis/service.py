@@ -64,6 +64,7 @@ class Service:
     api: Api | None
     timers: Sequence[Timer]
     verify: Verify | None
+    verify_whole: Verify | None
     known_customers: bool
     wrap: Wrap | None
     figures: Figures | None
@@ -149,26 +150,29 @@ class Service:
         parser = argparse.ArgumentParser(prog=f"python -m {self.name.replace('-', '_')}")
         parser.add_argument("--kind", choices=["api", "worker", "all"], default="all")
         verbs = parser.add_subparsers(dest="verb")
-        verbs.add_parser("verify", help="say what is wrong with the books")
+        verify = verbs.add_parser("verify", help="say what is wrong with the books")
+        verify.add_argument("--whole", action="store_true", help="prove again what was found clean before")
         commands.add_to(verbs)
         args = parser.parse_args()
         settings = self.settings()
         logs.configure(self.name, settings.log_level)
         if args.verb == "verify":
-            sys.exit(uvloop.run(self._verify(settings)))
+            sys.exit(uvloop.run(self._verify(settings, whole=args.whole)))
         if args.verb in commands.VERBS:
             sys.exit(uvloop.run(commands.carry_out(args, self.name, self.router(), settings.worker_database_url)))
         uvloop.run(self.serve(settings, args.kind))
 
-    async def _verify(self, settings: Settings) -> int:
-        """Print what is wrong with the books; 1 if anything is."""
-        if self.verify is None:
+    async def _verify(self, settings: Settings, *, whole: bool) -> int:
+        """Print what is wrong with the books, as they are at one moment; 1 if anything is."""
+        prove = (whole and self.verify_whole) or self.verify
+        if prove is None:
             print(f"{self.name}: nothing to verify")  # noqa: T201
             return 0
         database = await Database.open(settings.worker_database_url, size=1, name=f"{self.name}-verify")
         try:
             async with database.transaction() as conn:
-                wrong = await self.verify(conn)
+                await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                wrong = await prove(conn)
         except (OSError, asyncpg.PostgresError) as error:
             wrong = [f"the database does not answer ({type(error).__name__})"]
         finally:
@@ -185,15 +189,17 @@ def build(
     api: Api | None = None,
     timers: Sequence[Timer] = (),
     verify: Verify | None = None,
+    verify_whole: Verify | None = None,
     known_customers: bool = True,
     wrap: Wrap | None = None,
     figures: Figures | None = None,
 ) -> Service:
     """A service of this name.
 
-    ``verify`` returns what is wrong with its data, a sentence each; ``figures`` is what it adds to ``/metrics``.
+    ``verify`` returns what is wrong with its data, a sentence each, and may keep how far it was found clean, which
+    ``verify_whole`` does not rely on; ``figures`` is what it adds to ``/metrics``.
     """
-    return Service(name, settings, consumers, api, timers, verify, known_customers, wrap, figures)
+    return Service(name, settings, consumers, api, timers, verify, verify_whole, known_customers, wrap, figures)
 
 
 def _server(app: ASGIApp, settings: Settings) -> Server:

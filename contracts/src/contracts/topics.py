@@ -36,6 +36,7 @@ AFFILIATES = Topic("affiliates", producers=("affiliates",))
 ORDERS = Topic("orders", producers=("carts",))
 SCREENINGS = Topic("screenings", kept=EPHEMERAL, producers=("carts",))
 VERDICTS = Topic("verdicts", producers=("fraud-block",))
+MAIL = Topic("mail", kept=timedelta(days=1), producers=("wallet",))
 
 ALL = (
     STORES,
@@ -49,4 +50,5 @@ ALL = (
     ORDERS,
     SCREENINGS,
     VERDICTS,
+    MAIL,
 )

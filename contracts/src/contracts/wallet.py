@@ -26,7 +26,13 @@ class EntryType(StrEnum):
 
 
 class Cause(BaseModel):
-    """Why an entry exists: ``kind`` is ``claim``, ``order`` or ``adjustment``; ``id`` is that thing's id."""
+    """Why an entry exists: ``kind`` says of what ``id`` is the id.
+
+    ``claim``, ``order``, ``promotion``, ``gift_code``; ``adjustment``: of the entry itself, posted by hand;
+    ``reversal``: of the entry undone, ``shortfall``: of the entry whose reversal could not be taken and is owed;
+    ``grant``: of the entry whose credit expired; ``debt``: of the credit, or hold, that paid it; ``merge``: of the
+    other customer.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +44,9 @@ class WalletPosted(Event, type="wallet.posted", topic=WALLET, key="customer_id")
     """A ledger entry. ``amount_minor`` is signed: negative takes from the balance. The answer to ``claim.converted``.
 
     ``epoch`` and ``sequence`` order the entries of one customer; a restored database starts a new epoch.
+    ``expires_at``: when what this credit has left is gone. ``on_debt``: the entry changes what the customer owes and
+    leaves the balance as it was. ``debt_after_minor``: what is owed after it, if anything. ``settled_balance_minor``:
+    the balance when this credit had paid debt, where it did.
     """
 
     entry_id: WalletEntryId
@@ -51,6 +60,9 @@ class WalletPosted(Event, type="wallet.posted", topic=WALLET, key="customer_id")
     cause: Cause
     expires_at: Instant | None = None
     posted_at: Instant
+    on_debt: bool | None = None
+    debt_after_minor: AmountMinor | None = None
+    settled_balance_minor: AmountMinor | None = None
 
 
 class CreditRefused(Event, type="wallet.credit_refused", topic=WALLET, key="customer_id"):
@@ -128,3 +140,31 @@ class HoldReleased(Event, type="wallet.hold_released", topic=WALLET, key="custom
     hold_id: HoldId
     customer_id: CustomerId
     reason: str
+
+
+class GrantExpiring(Event, type="wallet.grant_expiring", topic=WALLET, key="customer_id"):
+    """What a credit has left will be gone at ``expires_at``. Told once, ``reminder_days`` before or later."""
+
+    entry_id: WalletEntryId
+    customer_id: CustomerId
+    amount_minor: PositiveAmount
+    currency: Currency
+    expires_at: Instant
+
+
+class OverCap(StrEnum):
+    """What becomes of promotional credit that a balance cap leaves no room for."""
+
+    CLIP = "clip"
+    REFUSE = "refuse"
+
+
+class SettingsChanged(Event, type="wallet.settings_changed", topic=WALLET, key="store_id"):
+    """A store's settings of credit as they are now; the highest ``version`` wins. What is absent is off."""
+
+    version: int
+    refunds_as_credit: bool
+    default_expiry_days: int | None = None
+    balance_cap_minor: AmountMinor | None = None
+    promo_over_cap: OverCap
+    reminder_days: int | None = None

@@ -13,7 +13,8 @@ from chassis.inbox import Router
 from contracts.affiliates import ClaimConverted
 from contracts.event import Event
 from contracts.wallet import CaptureRequested, EntryType, HoldRequested, ReleaseRequested
-from wallet.postings import CLAIM, Capture, Cause, Place, Post, Posting, Release
+from wallet.entries import CLAIM, Cause
+from wallet.postings import Capture, Place, Post, Posting, Release
 from wallet.store import append_batch
 
 E = TypeVar("E", bound=Event)

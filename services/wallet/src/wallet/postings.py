@@ -1,4 +1,4 @@
-"""What the ledger is asked for, what it writes and what it answers. Amounts in minor units."""
+"""What the ledger is asked for and what it answers. Amounts in minor units."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,35 +6,26 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from contracts.wallet import EntryType
-
-ADJUSTMENT = "adjustment"
-CLAIM = "claim"
-ORDER = "order"
-
-
-class Side(StrEnum):
-    """The accounts between which an entry moves money. Only ``CUSTOMER`` has a balance row; the others are sums."""
-
-    CUSTOMER = "customer"
-    COMMISSIONS = "commissions"
-    PROMOTIONS = "promotions"
-    REFUNDS = "refunds"
-    ORDERS = "orders"
-    ADJUSTMENTS = "adjustments"
-    BREAKAGE = "breakage"
+from wallet.entries import Cause, Entry, Part
 
 
 class Reason(StrEnum):
     """Why the wallet says no, and how a hold ended."""
 
+    ALREADY_REVERSED = "already_reversed"
     AMOUNT_EXCEEDS_HOLD = "amount_exceeds_hold"
     AMOUNT_INVALID = "amount_invalid"
+    BALANCE_CAP = "balance_cap"
     BALANCE_LIMIT = "balance_limit"
     CURRENCY_MISMATCH = "currency_mismatch"
+    EXPIRED = "expired"
+    EXPIRES_AT_PAST = "expires_at_past"
     HOLD_ENDED = "hold_ended"
     INSUFFICIENT_CREDIT = "insufficient_credit"
+    NOT_REVERSIBLE = "not_reversible"
     ORDER_MISMATCH = "order_mismatch"
     ORDER_PAID = "order_paid"
+    REFUNDS_AS_CREDIT_OFF = "refunds_as_credit_off"
     RELEASED = "released"
     UNKNOWN_HOLD = "unknown_hold"
 
@@ -48,11 +39,11 @@ class HoldStatus(StrEnum):
     RELEASED = "released"
 
 
-class Cause(NamedTuple):
-    """What led to an entry. Anything but an adjustment is a natural key: it leads to one entry at most."""
+class Expiry(StrEnum):
+    """When credit expires, if not at a time of its own."""
 
-    kind: str
-    id: str
+    DEFAULT = "default"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +57,21 @@ class Post:
     cause: Cause | None = None
     reason: str | None = None
     note: str | None = None
+    expires_at: datetime | Expiry = Expiry.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """Undo an entry by a new one: what it gave is taken, by debt where it is spent; what it took comes back."""
+
+    origin: Entry
+    reason: str | None = None
+    note: str | None = None
+
+    @property
+    def customer_id(self) -> str:
+        """Whose entry it is."""
+        return self.origin.customer_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +103,38 @@ class Release:
     customer_id: str
 
 
-Posting = Post | Place | Capture | Release
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """End a hold whose time is over."""
 
-
-class Entry(NamedTuple):
-    """One line of the ledger. ``amount_minor`` is positive and leaves ``debit_account`` for ``credit_account``."""
-
-    entry_id: str
+    hold_id: str
     customer_id: str
-    sequence: int
-    type: str
-    debit_account: str
-    credit_account: str
-    amount_minor: int
-    balance_after_minor: int
-    currency: str
-    cause_kind: str
-    cause_id: str
-    reason: str | None
-    posted_at: datetime
 
-    @property
-    def signed_minor(self) -> int:
-        """What it does to the customer's balance."""
-        return self.amount_minor if self.credit_account == Side.CUSTOMER else -self.amount_minor
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Let a customer's credit expire whose date has come. Whatever else is asked for does so first."""
+
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move what a merged customer has available, and what they owe, to the one they were merged into."""
+
+    customer_id: str
+    into: str
+
+
+Posting = Post | Reverse | Place | Capture | Release | Lapse | Expire | Transfer
+OfHold = Place | Capture | Release | Lapse
 
 
 class Hold(NamedTuple):
-    """A hold and how it was answered. One that ended before it was asked for has no order and no amount."""
+    """A hold and how it was answered. One that ended before it was asked for has no order and no amount.
+
+    ``parts``: the grants it sets aside; what it releases returns to them. ``expires_at`` is the backstop's.
+    """
 
     hold_id: str
     customer_id: str
@@ -134,7 +144,9 @@ class Hold(NamedTuple):
     captured_minor: int
     entry_id: str | None
     reason: str | None
+    parts: tuple[Part, ...]
     asked_at: datetime
+    expires_at: datetime
     ended_at: datetime | None
 
 
@@ -149,9 +161,10 @@ class Refusal(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """There is an entry; ``again`` when it was there before."""
+    """There is an entry, ``again`` when it was there before. ``balance_minor``: when its debt was netted, too."""
 
     entry: Entry
+    balance_minor: int
     again: bool = False
 
 
@@ -181,4 +194,8 @@ class Released(NamedTuple):
     reason: str
 
 
-Outcome = Posted | Refused | Placed | Captured | Released
+class Done(NamedTuple):
+    """What was due is done."""
+
+
+Outcome = Posted | Refused | Placed | Captured | Released | Done

@@ -1,58 +1,67 @@
-"""Proving the books: everything that is kept beside the entries is recomputed from them."""
+"""Proving the books: everything that is kept beside the entries is recomputed from them (``python -m wallet verify``).
+
+What can be compared in one statement is, for every store and always; the entries are followed line by line, from where
+the last proof ended or from the beginning.
+"""
 
 from chassis.db import Conn
+from wallet import store_proof
 
 _SHOWN = 100
 
 
 async def faults(conn: Conn) -> list[str]:
-    """What is wrong with the ledger, a sentence each, up to a hundred of a kind. Reads every store."""
+    """What is wrong with the ledger, a sentence each, up to a hundred of a kind. Follows every entry there is."""
+    return [*await _compared(conn), *await store_proof.follow(conn, whole=True)]
+
+
+async def faults_since_checkpoint(conn: Conn) -> list[str]:
+    """The same, but follows only what was posted since entries were last found clean."""
+    return [*await _compared(conn), *await store_proof.follow(conn, whole=False)]
+
+
+async def _compared(conn: Conn) -> list[str]:
     return [
         *await _accounts(conn),
-        *await _chains(conn),
-        *await _holds(conn),
+        *await _held(conn),
+        *await _opened(conn),
+        *await _captured(conn),
         *await _payments(conn),
     ]
 
 
 async def _accounts(conn: Conn) -> list[str]:
-    """Balance and sequence against the entries, what is held against the holds, one currency per store."""
+    """A balance is what its grants have left; what is held of it is what they have held, and what holds set aside."""
     rows = await conn.rows(
         """
-        WITH entered AS (
-            SELECT store_id, customer_id, count(*) AS entries, max(sequence) AS sequence,
-                   sum(CASE 'customer' WHEN credit_account THEN amount_minor WHEN debit_account THEN -amount_minor END)
-                       AS balance_minor,
-                   min(currency) AS first_currency, max(currency) AS last_currency
-            FROM entry GROUP BY store_id, customer_id
+        WITH granted AS (
+            SELECT store_id, customer_id, sum(left_minor) AS left_minor, sum(held_minor) AS held_minor
+            FROM credit_grant WHERE open GROUP BY store_id, customer_id
         ), aside AS (
             SELECT store_id, customer_id, sum(amount_minor) AS held_minor
             FROM hold WHERE status = 'placed' GROUP BY store_id, customer_id
         ), compared AS (
-            SELECT store_id, customer_id, a.balance_minor, a.sequence, a.held_minor, a.currency,
-                   coalesce(e.entries, 0) AS entries,
-                   coalesce(e.sequence, 0) AS entered_sequence,
-                   coalesce(e.balance_minor, 0) AS entered_minor,
-                   coalesce(h.held_minor, 0) AS aside_minor,
-                   e.first_currency, e.last_currency, s.currency AS store_currency
+            SELECT store_id, customer_id, a.balance_minor, a.held_minor, a.currency, s.currency AS store_currency,
+                   coalesce(g.left_minor, 0) AS left_minor, coalesce(g.held_minor, 0) AS granted_held_minor,
+                   coalesce(h.held_minor, 0) AS aside_minor
             FROM account a
-            FULL JOIN entered e USING (store_id, customer_id)
+            FULL JOIN granted g USING (store_id, customer_id)
             FULL JOIN aside h USING (store_id, customer_id)
             LEFT JOIN store s USING (store_id)
         )
-        SELECT format('%s of %s has the balance %s, its entries make %s', customer_id, store_id,
-                      coalesce(balance_minor::text, 'of no account'), entered_minor) AS sentence
-        FROM compared WHERE balance_minor IS DISTINCT FROM entered_minor
-        UNION ALL
-        SELECT format('%s of %s stands at sequence %s, its %s entries end at %s', customer_id, store_id, sequence,
-                      entries, entered_sequence)
-        FROM compared WHERE sequence <> entered_sequence OR entries <> entered_sequence
+        SELECT format('%s of %s has the balance %s, its grants have %s left', customer_id, store_id,
+                      coalesce(balance_minor::text, 'of no account'), left_minor) AS sentence
+        FROM compared WHERE balance_minor IS DISTINCT FROM left_minor
         UNION ALL
         SELECT format('%s of %s has %s held, its placed holds make %s', customer_id, store_id, held_minor, aside_minor)
         FROM compared WHERE held_minor IS DISTINCT FROM aside_minor
         UNION ALL
-        SELECT format('%s of %s is not all in the currency of its store', customer_id, store_id)
-        FROM compared WHERE currency <> store_currency OR currency <> first_currency OR currency <> last_currency
+        SELECT format('%s of %s has %s held, its grants have %s held', customer_id, store_id, held_minor,
+                      granted_held_minor)
+        FROM compared WHERE held_minor IS DISTINCT FROM granted_held_minor
+        UNION ALL
+        SELECT format('%s of %s is not in the currency of its store', customer_id, store_id)
+        FROM compared WHERE currency <> store_currency
         LIMIT $1
         """,
         _SHOWN,
@@ -60,20 +69,29 @@ async def _accounts(conn: Conn) -> list[str]:
     return [row["sentence"] for row in rows]
 
 
-async def _chains(conn: Conn) -> list[str]:
-    """Every entry continues the one before it."""
+async def _held(conn: Conn) -> list[str]:
+    """What a grant has held is what placed holds have set aside of it, and these make their amount."""
     rows = await conn.rows(
         """
-        SELECT format('%s of %s: %s should leave a balance of %s, not %s', customer_id, store_id, entry_id,
-                      coalesce(before_minor, 0) + change_minor, balance_after_minor) AS sentence
-        FROM (
-            SELECT store_id, customer_id, entry_id, balance_after_minor,
-                   lag(balance_after_minor) OVER (PARTITION BY store_id, customer_id ORDER BY sequence) AS before_minor,
-                   CASE 'customer' WHEN credit_account THEN amount_minor WHEN debit_account THEN -amount_minor ELSE 0 END
-                       AS change_minor
-            FROM entry
-        ) AS chain
-        WHERE balance_after_minor <> coalesce(before_minor, 0) + change_minor
+        WITH part AS (
+            SELECT h.store_id, h.hold_id, h.customer_id, h.amount_minor AS of_hold, (p ->> 0)::bigint AS sequence,
+                   (p ->> 1)::bigint AS amount_minor
+            FROM hold h LEFT JOIN LATERAL jsonb_array_elements(h.parts) AS p ON true
+            WHERE h.status = 'placed'
+        ), aside AS (
+            SELECT store_id, customer_id, sequence, sum(amount_minor) AS amount_minor
+            FROM part WHERE sequence IS NOT NULL GROUP BY store_id, customer_id, sequence
+        ), held AS (
+            SELECT store_id, customer_id, sequence, held_minor FROM credit_grant WHERE open
+        )
+        SELECT format('grant %s of %s of %s has %s held, its holds make %s', sequence, customer_id, store_id,
+                      held_minor, coalesce(a.amount_minor, 0)) AS sentence
+        FROM held FULL JOIN aside a USING (store_id, customer_id, sequence)
+        WHERE coalesce(held_minor, 0) <> coalesce(a.amount_minor, 0)
+        UNION ALL
+        SELECT format('%s of %s sets aside %s, its parts make %s', hold_id, store_id, of_hold,
+                      coalesce(sum(amount_minor), 0))
+        FROM part GROUP BY store_id, hold_id, of_hold HAVING of_hold <> coalesce(sum(amount_minor), 0)
         LIMIT $1
         """,
         _SHOWN,
@@ -81,7 +99,25 @@ async def _chains(conn: Conn) -> list[str]:
     return [row["sentence"] for row in rows]
 
 
-async def _holds(conn: Conn) -> list[str]:
+async def _opened(conn: Conn) -> list[str]:
+    """An open grant is the credit that its entry gave."""
+    rows = await conn.rows(
+        """
+        SELECT format('grant %s of %s of %s is not what its entry gave', g.sequence, g.customer_id, g.store_id)
+               AS sentence
+        FROM credit_grant g
+        LEFT JOIN entry e USING (store_id, customer_id, sequence)
+        WHERE g.open AND (g.entry_id, g.type, g.amount_minor, g.expires_at, g.granted_at, 'customer')
+                         IS DISTINCT FROM
+                         (e.entry_id, e.type, e.amount_minor, e.expires_at, e.posted_at, e.credit_account)
+        LIMIT $1
+        """,
+        _SHOWN,
+    )
+    return [row["sentence"] for row in rows]
+
+
+async def _captured(conn: Conn) -> list[str]:
     """A captured hold has its PAYMENT entry, of its customer, order and amount."""
     rows = await conn.rows(
         """
@@ -105,13 +141,13 @@ async def _payments(conn: Conn) -> list[str]:
         """
         SELECT format('%s of %s is a payment without a captured hold', e.entry_id, e.store_id) AS sentence
         FROM entry e
-        WHERE e.type = 'PAYMENT'
+        WHERE e.cause_kind = 'order'
           AND NOT EXISTS (SELECT FROM hold h WHERE h.store_id = e.store_id AND h.entry_id = e.entry_id)
         UNION ALL
         SELECT format('%s %s of %s was refused and posted', r.cause_kind, r.cause_id, r.store_id)
         FROM refusal r
         JOIN entry e ON (e.store_id, e.cause_kind, e.cause_id) = (r.store_id, r.cause_kind, r.cause_id)
-        WHERE e.cause_kind <> 'adjustment'
+        WHERE e.cause_kind = 'claim' OR e.cause_kind = 'order'
         LIMIT $1
         """,
         _SHOWN,

@@ -1,41 +1,50 @@
 """Reading the ledger: a customer's credit and the lists of transactions."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from chassis.db import Conn
-from wallet.book import Account
+from wallet.entries import Entry
+from wallet.store_book import entry
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """An entry as it is shown. ``amount_minor`` is signed."""
+class Transaction(NamedTuple):
+    """An entry and what somebody noted about it."""
 
-    entry_id: str
-    customer_id: str
-    sequence: int
-    type: str
-    amount_minor: int
-    balance_after_minor: int
-    currency: str
-    cause_kind: str
-    cause_id: str
-    reason: str | None
+    entry: Entry
     note: str | None
-    posted_at: datetime
 
 
-async def account_of(conn: Conn, store_id: str, customer_id: str) -> Account | None:
+class Credit(NamedTuple):
+    """A customer's credit in minor units, and how much of it is gone when."""
+
+    currency: str
+    balance_minor: int = 0
+    held_minor: int = 0
+    debt_minor: int = 0
+    expires_at: datetime | None = None
+    expiring_minor: int = 0
+
+
+async def credit_of(conn: Conn, store_id: str, customer_id: str) -> Credit | None:
     """A customer's credit; ``None`` before their first posting."""
     row = await conn.row(
         """
-        SELECT customer_id, currency, balance_minor, held_minor, sequence
-        FROM account WHERE store_id = $1 AND customer_id = $2
+        SELECT a.currency, a.balance_minor, a.held_minor, a.debt_minor, g.expires_at, coalesce(g.free_minor, 0)
+        FROM account a
+        LEFT JOIN LATERAL (
+            SELECT expires_at, sum(left_minor - held_minor)::bigint AS free_minor
+            FROM credit_grant
+            WHERE store_id = $1 AND customer_id = $2 AND open AND left_minor > held_minor AND expires_at IS NOT NULL
+            GROUP BY expires_at ORDER BY expires_at LIMIT 1
+        ) AS g ON true
+        WHERE a.store_id = $1 AND a.customer_id = $2
         """,
         store_id,
         customer_id,
     )
-    return None if row is None else Account(*row)
+    return None if row is None else Credit(*row)
 
 
 async def transactions_of_customer(
@@ -44,9 +53,9 @@ async def transactions_of_customer(
     """A customer's transactions before a sequence, newest first."""
     rows = await conn.rows(
         """
-        SELECT e.entry_id, e.customer_id, e.sequence, e.type,
-               CASE WHEN e.credit_account = 'customer' THEN e.amount_minor ELSE -e.amount_minor END,
-               e.balance_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, n.note, e.posted_at
+        SELECT n.note, e.entry_id, e.customer_id, e.sequence, e.type, e.debit_account, e.credit_account, e.amount_minor,
+               e.balance_after_minor, e.debt_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, e.parts,
+               e.expires_at, e.posted_at
         FROM entry e
         LEFT JOIN entry_note n ON n.store_id = e.store_id AND n.entry_id = e.entry_id
         WHERE e.store_id = $1 AND e.customer_id = $2 AND ($3::bigint IS NULL OR e.sequence < $3)
@@ -58,16 +67,16 @@ async def transactions_of_customer(
         before,
         limit,
     )
-    return [Transaction(*row) for row in rows]
+    return [Transaction(entry(row[1:]), row["note"]) for row in rows]
 
 
 async def transactions_of_store(conn: Conn, store_id: str, before: str | None, limit: int) -> list[Transaction]:
     """A store's transactions before an entry, newest first: entry ids ascend with the time they were minted."""
     rows = await conn.rows(
         """
-        SELECT e.entry_id, e.customer_id, e.sequence, e.type,
-               CASE WHEN e.credit_account = 'customer' THEN e.amount_minor ELSE -e.amount_minor END,
-               e.balance_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, n.note, e.posted_at
+        SELECT n.note, e.entry_id, e.customer_id, e.sequence, e.type, e.debit_account, e.credit_account, e.amount_minor,
+               e.balance_after_minor, e.debt_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, e.parts,
+               e.expires_at, e.posted_at
         FROM entry e
         LEFT JOIN entry_note n ON n.store_id = e.store_id AND n.entry_id = e.entry_id
         WHERE e.store_id = $1 AND ($2::text IS NULL OR e.entry_id < $2)
@@ -78,4 +87,19 @@ async def transactions_of_store(conn: Conn, store_id: str, before: str | None, l
         before,
         limit,
     )
-    return [Transaction(*row) for row in rows]
+    return [Transaction(entry(row[1:]), row["note"]) for row in rows]
+
+
+async def entries(conn: Conn, store_id: str, entry_ids: Sequence[str]) -> dict[str, Entry]:
+    """The entries of these ids that there are."""
+    rows = await conn.rows(
+        """
+        SELECT e.entry_id, e.customer_id, e.sequence, e.type, e.debit_account, e.credit_account, e.amount_minor,
+               e.balance_after_minor, e.debt_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, e.parts,
+               e.expires_at, e.posted_at, e.hash
+        FROM entry e WHERE e.store_id = $1 AND e.entry_id = ANY($2::text[])
+        """,
+        store_id,
+        entry_ids,
+    )
+    return {row["entry_id"]: entry(tuple(row)) for row in rows}

@@ -1,0 +1,87 @@
+"""A customer's credit and the history of transactions (features W5, W6)."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from chassis import stores
+from chassis.http import Api, Caller, Conn, Data, policy
+from chassis.money import Major, major
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from contracts.ids import WalletEntryId
+from wallet import store_lists
+from wallet.api.shown import TransactionReply, show
+
+router = Api()
+
+_Sequence = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
+_EntryId: TypeAdapter[str] = TypeAdapter(WalletEntryId)
+
+
+class ExpiryReply(BaseModel):
+    """Credit that is gone at ``at``, unless it is spent or held then."""
+
+    amount: Major
+    at: datetime
+
+
+class WalletReply(BaseModel):
+    """A customer's credit: ``held`` of ``balance`` is set aside for orders, ``available`` can be spent.
+
+    ``debt`` is what was taken back and had been spent; the next credit pays it.
+    """
+
+    customer_id: str
+    currency: str
+    balance: Major
+    held: Major
+    available: Major
+    debt: Major
+    next_expiry: ExpiryReply | None
+
+
+@router.get("/dev/v1/customers/{customer_id}/wallet")
+@policy("wallet.read")
+async def wallet(customer_id: str, caller: Caller, conn: Conn) -> Data[WalletReply]:
+    """A customer's credit."""
+    found = await store_lists.credit_of(conn, caller.store_id, customer_id)
+    currency = found.currency if found else await stores.currency(conn, caller.store_id)
+    credit = found or store_lists.Credit(currency)
+    expiry = None
+    if credit.expires_at is not None:
+        expiry = ExpiryReply(amount=major(credit.expiring_minor, currency), at=credit.expires_at)
+    return Data(
+        data=WalletReply(
+            customer_id=customer_id,
+            currency=currency,
+            balance=major(credit.balance_minor, currency),
+            held=major(credit.held_minor, currency),
+            available=major(credit.balance_minor - credit.held_minor, currency),
+            debt=major(credit.debt_minor, currency),
+            next_expiry=expiry,
+        )
+    )
+
+
+@router.get("/dev/v1/customers/{customer_id}/wallet/transactions")
+@policy("wallet.read")
+async def transactions_of_customer(
+    customer_id: str, caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
+) -> Page[TransactionReply]:
+    """A customer's transactions, newest first."""
+    filters = ["customer", customer_id]
+    before = only_key(read_cursor(cursor, filters), _Sequence)
+    rows = await store_lists.transactions_of_customer(conn, caller.store_id, customer_id, before, limit + 1)
+    return page_of(rows, limit, show, lambda row: [row.entry.sequence], filters)
+
+
+@router.get("/dev/v1/wallet/transactions")
+@policy("wallet.read")
+async def transactions_of_store(
+    caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
+) -> Page[TransactionReply]:
+    """The transactions of all customers, newest first."""
+    before = only_key(read_cursor(cursor, ["store"]), _EntryId)
+    rows = await store_lists.transactions_of_store(conn, caller.store_id, before, limit + 1)
+    return page_of(rows, limit, show, lambda row: [row.entry.entry_id], ["store"])

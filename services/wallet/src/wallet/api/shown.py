@@ -1,0 +1,65 @@
+"""How a transaction is shown, whether it was just posted or is read from the history."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from chassis.money import Major, major
+from wallet.entries import Entry, Side
+from wallet.store_lists import Transaction
+
+
+class CauseReply(BaseModel):
+    """What led to a transaction."""
+
+    kind: str
+    id: str
+
+
+class TransactionReply(BaseModel):
+    """One line of the wallet's history; ``balance`` is what it left, ``debt`` what the customer owes after it.
+
+    With ``on_debt`` it changes what is owed and leaves the balance as it was.
+    """
+
+    id: str
+    customer_id: str
+    sequence: int
+    type: str
+    amount: Major
+    balance: Major
+    debt: Major
+    on_debt: bool
+    currency: str
+    reason: str | None
+    note: str | None
+    cause: CauseReply
+    expires_at: datetime | None = Field(description="When what this credit has left is gone; null: never")
+    created_at: datetime
+
+
+def show(row: Transaction) -> TransactionReply:
+    """A line as it was read."""
+    return show_entry(row.entry, row.note)
+
+
+def show_entry(entry: Entry, note: str | None, balance_minor: int | None = None) -> TransactionReply:
+    """An entry; ``balance_minor``: what the balance came to when its credit had paid debt."""
+    currency = entry.currency
+    balance = entry.balance_after_minor if balance_minor is None else balance_minor
+    return TransactionReply(
+        id=entry.entry_id,
+        customer_id=entry.customer_id,
+        sequence=entry.sequence,
+        type=entry.type,
+        amount=major(entry.signed_minor, currency),
+        balance=major(balance, currency),
+        debt=major(entry.debt_after_minor, currency),
+        on_debt=Side.CUSTOMER not in {entry.debit_account, entry.credit_account},
+        currency=currency,
+        reason=entry.reason,
+        note=note,
+        cause=CauseReply(kind=entry.cause_kind, id=entry.cause_id),
+        expires_at=entry.expires_at,
+        created_at=entry.posted_at,
+    )
