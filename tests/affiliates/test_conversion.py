@@ -88,6 +88,22 @@ async def test_a_refusal_gives_the_money_back(shop, customer):
     assert len(await shop.requests()) == 1
 
 
+async def test_a_capped_balance_has_a_code_of_its_own(shop, customer):
+    reply, _ = await asyncio.gather(
+        shop.convert(customer, 25), shop.answer(lambda request: shop.refused(request, "balance_cap"))
+    )
+    assert (reply.status, reply.code) == (409, "balance_cap")
+    assert some(await shop.buckets(customer)) == {"available": 25}
+
+
+async def test_the_new_balance_is_what_is_left_when_debt_is_paid(shop, customer):
+    reply, _ = await asyncio.gather(
+        shop.convert(customer, 25),
+        shop.answer(lambda request: shop.credited(request, balance=2500, settled_balance_minor=0)),
+    )
+    assert reply.data["new_balance"] == 0
+
+
 @pytest.mark.parametrize("answer", ["credited", "refused"])
 async def test_an_answer_that_comes_again_changes_nothing(shop, customer, impatient, answer):
     await shop.convert(customer, 25)

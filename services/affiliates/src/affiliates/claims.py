@@ -26,7 +26,7 @@ class Objection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A conversion into store balance. ``balance_after_minor`` is the wallet's, just after it credited the claim."""
+    """A conversion into store balance. ``balance_after_minor`` is the wallet's, once it had credited the claim."""
 
     store_id: str
     claim_id: str

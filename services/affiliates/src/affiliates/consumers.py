@@ -74,6 +74,12 @@ def _credits_a_claim(entry: WalletPosted) -> bool:
     return entry.cause.kind == _CLAIM and entry.type is EntryType.CREDIT
 
 
+def _balance(entry: WalletPosted) -> int:
+    """The store balance when the credit had paid what the customer owed there."""
+    settled = entry.settled_balance_minor
+    return entry.balance_after_minor if settled is None else settled
+
+
 @router.on_ask(WalletPosted, where=_credits_a_claim)
 async def on_wallet_posted(entries: Sequence[WalletPosted], conn: Conn) -> None:
     """Complete the claims that the wallet has credited. Most entries have other causes."""
@@ -83,7 +89,7 @@ async def on_wallet_posted(entries: Sequence[WalletPosted], conn: Conn) -> None:
     now = clock.now()
     found = await _locked(conn, credits_)
     ended = [
-        (found[key], claims.complete(found[key], entry.entry_id, entry.balance_after_minor, now), entry)
+        (found[key], claims.complete(found[key], entry.entry_id, _balance(entry), now), entry)
         for key, entry in credits_.items()
     ]
     await _end(conn, [(after, entry) for before, after, entry in ended if after is not before])

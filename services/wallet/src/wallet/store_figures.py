@@ -5,11 +5,11 @@ from chassis.gauges import Figure
 
 
 async def figures(conn: Conn) -> list[Figure]:
-    """Accounts, entries, balances and what is held of them, per currency. A customer's entries are numbered without gaps."""
+    """Accounts, entries, balances, what is held of them and debt, per currency. A customer's entries are numbered without gaps."""
     rows = await conn.rows(
         """
         SELECT currency, count(*) AS accounts, sum(sequence) AS entries,
-               sum(balance_minor) AS balance, sum(held_minor) AS held
+               sum(balance_minor) AS balance, sum(held_minor) AS held, sum(debt_minor) AS debt
         FROM account GROUP BY currency ORDER BY currency
         """
     )
@@ -25,4 +25,5 @@ _TITLES = {
     "entries": "Entries of the ledger",
     "balance_minor": "What customers have, in minor units",
     "held_minor": "What of it is set aside for orders, in minor units",
+    "debt_minor": "What customers owe, in minor units: taken back when it was spent",
 }

@@ -48,6 +48,13 @@ class ConversionRefused(Refused):
     title = "The store balance did not take it"
 
 
+class BalanceCap(Refused):
+    """The store caps its customers' balances; the money is available to the affiliate again."""
+
+    code = "balance_cap"
+    title = "The store balance would be above the store's cap"
+
+
 _REFUSALS: dict[Objection, type[Refused]] = {
     Objection.NOT_ACTIVE: NotActive,
     Objection.INSUFFICIENT_BALANCE: InsufficientBalance,
@@ -101,7 +108,11 @@ async def told(conn: Transaction, request_id: str) -> Reply:
         raise NotFound
     amount = major(claim.amount_minor, claim.currency)
     if claim.status is Status.FAILED:
-        raise ConversionRefused(f"the wallet refused it: {claim.reason}")
+        raise (
+            BalanceCap
+            if claim.reason == BalanceCap.code
+            else ConversionRefused(f"the wallet refused it: {claim.reason}")
+        )
     if claim.status is Status.PROCESSING or claim.balance_after_minor is None:
         location = f"/dev/v1/customers/{claim.customer_id}/affiliate/claims/{claim.claim_id}"
         return Reply(202, Data(data=ProcessingReply(claim_id=claim.claim_id, amount=amount)), location)
