@@ -104,10 +104,12 @@ def trace(order_id: Annotated[str, typer.Argument(help="The order's id, as the A
 
 
 @app.command()
-def verify() -> None:
+def verify(
+    whole: Annotated[bool, typer.Option("--whole", help="Prove again what was found clean before.")] = False,
+) -> None:
     """Let every service check its own promises on its data."""
     stack = running()
-    failed = [name for name in PROGRAMS if not _verified(stack, name)]
+    failed = [name for name in PROGRAMS if not _verified(stack, name, whole=whole)]
     if failed:
         raise Trouble(f"verify failed: {', '.join(failed)}.")
 
@@ -181,8 +183,8 @@ def running() -> Stack:
     return stack
 
 
-def _verified(stack: Stack, service: str) -> bool:
-    command = [sys.executable, "-m", programs.module(service), "verify"]
+def _verified(stack: Stack, service: str, *, whole: bool) -> bool:
+    command = [sys.executable, "-m", programs.module(service), "verify", *(["--whole"] if whole else [])]
     environment = {**os.environ, **stack.environment(service)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     out.print((done.stdout + done.stderr).rstrip(), markup=False, style=None if done.returncode == 0 else "red")
