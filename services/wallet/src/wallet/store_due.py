@@ -79,7 +79,7 @@ async def remind(conn: Conn, now: datetime, limit: int) -> list[GrantExpiring]:
             JOIN LATERAL (
                 SELECT * FROM credit_grant g
                 WHERE g.store_id = s.store_id AND g.open AND NOT g.reminded AND g.expires_at IS NOT NULL
-                  AND g.expires_at <= $1 + make_interval(days => CASE WHEN t.store_id IS NULL THEN $3
+                  AND g.expires_at <= $1::timestamptz + make_interval(days => CASE WHEN t.store_id IS NULL THEN $3::int
                                                                      ELSE t.reminder_days END)
                 ORDER BY g.expires_at LIMIT $2
             ) AS g ON true
