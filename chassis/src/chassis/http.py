@@ -7,7 +7,6 @@ Ask-and-wait endpoints (``replies.answered_by``) and coalesced ones (``batches.c
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from chassis import db, idempotency, tokens
+from chassis import bodies, db, idempotency, tokens
 from chassis.batches import Write, coalesced
 from chassis.idempotency import Key
 from chassis.money import parse_json
@@ -31,7 +30,6 @@ from chassis.problems import (
     MalformedJson,
     NotFound,
     Problem,
-    TooLarge,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -41,25 +39,29 @@ from chassis.runtime import Runtime
 
 __all__ = ["Api", "Asked", "Caller", "Command", "Conn", "Data", "Reply", "answered_by", "coalesced", "policy"]
 
-_JSON = re.compile(r"application/(\S+\+)?json", re.IGNORECASE)
-
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may call an endpoint, and whether it needs an idempotency key. ``scope`` ``None``: any caller of the store."""
+    """Who may call an endpoint, and whether it needs an idempotency key. ``scope`` ``None``: any caller of the store.
+
+    ``max_body``: bytes, where it takes more than the settings say of all.
+    """
 
     scope: str | None
     key: Literal["optional", "required"] = "optional"
+    max_body: int | None = None
 
 
-def policy(scope: str | None, *, key: Literal["optional", "required"] = "optional") -> Callable[[F], F]:
+def policy(
+    scope: str | None, *, key: Literal["optional", "required"] = "optional", max_body: int | None = None
+) -> Callable[[F], F]:
     """Say who may call an endpoint. One without a policy does not start."""
 
     def mark(endpoint: F) -> F:
-        endpoint.__policy__ = Policy(scope, key)  # type: ignore[attr-defined]
+        endpoint.__policy__ = Policy(scope, key, max_body)  # type: ignore[attr-defined]
         return endpoint
 
     return mark
@@ -136,8 +138,8 @@ class Endpoint(APIRoute):
     async def _handle(self, request: Request, inner: Handler) -> Response:
         runtime: Runtime = request.app.state.runtime
         caller = self._admit(runtime, request)
-        body = await _read_body(request, runtime.settings.max_body_bytes)
-        if body and self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
+        body = await bodies.read(request, self.policy.max_body or runtime.settings.max_body_bytes)
+        if body and self.body_field is not None and not bodies.is_json(request):
             raise UnsupportedMediaType
         key = self._key(request, caller)
         request.state.caller, request.state.conn = caller, None
@@ -240,10 +242,6 @@ class Endpoint(APIRoute):
             return rendered.response()
 
 
-def _is_json(content_type: str) -> bool:
-    return _JSON.fullmatch(content_type.partition(";")[0].strip()) is not None
-
-
 def _principal(request: Request, caller: tokens.Caller) -> str:
     """Whose idempotency keys these are. Visitors share a publishable key, so each has those of their address."""
     if caller.actor != "storefront":
@@ -258,21 +256,6 @@ def _body_of(endpoint: Callable[..., Any], path_params: Mapping[str, object]) ->
     if len(rest) != 1 or not issubclass(rest[0].annotation, BaseModel):
         raise TypeError(f"{endpoint.__name__} takes what its path names, and one body")
     return rest[0].name, rest[0].annotation
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The whole body, read before a connection is taken. Raises ``TooLarge`` past ``limit`` bytes."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"a body may have {limit} bytes")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"a body may have {limit} bytes")
-        chunks.append(chunk)
-    request._body = b"".join(chunks)  # noqa: SLF001  (where Starlette keeps a body that was read)
-    return request._body  # noqa: SLF001
 
 
 async def _resolve_customer(runtime: Runtime, request: Request, caller: tokens.Caller) -> None:

@@ -1,6 +1,7 @@
 """What an endpoint may answer with, beside a model: a reply of its own status, a question asked, a command queued."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -36,10 +37,11 @@ class Rendered:
     body: bytes
     media_type: str = "application/json"
     location: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self, *, replayed: bool = False) -> Response:
         """The HTTP response."""
-        headers = {REPLAYED: "true"} if replayed else {}
+        headers = {**self.headers, REPLAYED: "true"} if replayed else {**self.headers}
         if self.location is not None:
             headers["location"] = self.location
         return Response(self.body, self.status, headers, self.media_type)
@@ -49,7 +51,7 @@ def render(reply: Reply | problems.Problem, request_id: str) -> Rendered:
     """Turn a reply or a refusal into bytes."""
     if isinstance(reply, Reply):
         return Rendered(reply.status, reply.body.model_dump_json(by_alias=True).encode(), location=reply.location)
-    return Rendered(reply.status, reply.body(request_id), problems.MEDIA_TYPE)
+    return Rendered(reply.status, reply.body(request_id), problems.MEDIA_TYPE, headers=reply.headers)
 
 
 class Asked(Response):

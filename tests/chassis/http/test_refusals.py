@@ -105,6 +105,18 @@ async def test_a_large_body_is_refused(client):
     assert (reply.status, reply.code) == (413, "body_too_large")
 
 
+async def test_an_endpoint_may_take_a_larger_body_than_others(client):
+    assert (await client.post("/bulk", raw=b'{"amount": 1}'.ljust(1_040_000), key=ids.new("k"))).status == 201
+    reply = await client.post("/bulk", raw=b" " * 1_040_001, key="k")
+    assert (reply.status, reply.code) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("path", ["/parcels", "/bulk"])
+async def test_who_should_come_later_is_told_when(client, path):
+    reply = await client.post(path, {"amount": 777}, key=ids.new("k"))
+    assert (reply.status, reply.headers["retry-after"]) == (429, "86400")
+
+
 async def test_a_fault_of_ours_says_nothing_of_our_insides(client):
     reply = await client.post("/parcels", {"amount": 888}, key="k")
     assert (reply.status, reply.code) == (500, "internal")

@@ -1,7 +1,7 @@
 """A small service for the tests of the chassis: parcels that are sent, asked about and sent in batches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -45,6 +45,7 @@ class Unlucky(Problem):
     status = 429
     code = "unlucky"
     title = "Not today"
+    headers: Mapping[str, str] = {"retry-after": "86400"}
 
 
 def _refuse(amount_minor: int) -> None:
@@ -133,7 +134,7 @@ async def send_many(conn: AnyConn, store_id: StoreId, queued: Sequence[Queued]) 
 
 
 @router.post("/bulk", status_code=201)
-@policy("orders.write", key="required")
+@policy("orders.write", key="required", max_body=1_040_000)
 @coalesced(send_many)
 async def send_in_bulk(body: NewParcel) -> Command:
     return Command(body.amount.minor("EUR"))
