@@ -1,4 +1,4 @@
-"""What customers may be asked: make one, show one, list them."""
+"""What customers may be asked: make one, show one, list them; and by the gateway, who some ids are."""
 
 import re
 from datetime import datetime
@@ -22,6 +22,7 @@ router = Api()
 
 _ID = re.compile(f"{CUSTOMER}_{SUFFIX}")
 _CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(CustomerId)
+_MOST_CONTACTS = 100
 
 Stage = Literal["customer", "registered", "lead", "guest"]
 
@@ -92,6 +93,14 @@ class CustomerDetail(Customer):
     lifetime_value: LifetimeValue
 
 
+class ContactReply(BaseModel):
+    """How a customer is called and reached."""
+
+    name: str | None
+    email: str | None
+    phone: str | None
+
+
 class CustomerExists(Refused):
     """An e-mail belongs to one record of a store."""
 
@@ -141,6 +150,16 @@ async def list_customers(
         found = await store.page_of_matches(conn, pattern, stage=stage, before=before, limit=limit + 1)
     currency = await stores.currency(conn, caller.store_id)
     return page_of(found, limit, lambda row: _shown(row, currency), lambda row: [row.id], filters)
+
+
+@router.get("/internal/v1/contacts")
+@policy("internal")
+async def contacts_of(
+    caller: Caller, conn: Conn, asked: Annotated[list[str], Query(alias="id", max_length=_MOST_CONTACTS)]
+) -> Data[dict[str, ContactReply]]:
+    """Who these ids are, for lists of other services. Those that are nobody's, or of the erased, are left out."""
+    known = await store.contacts_of(conn, caller.store_id, [one for one in asked if _ID.fullmatch(one)])
+    return Data(data={asked_id: ContactReply(**contact._asdict()) for asked_id, contact in known.items()})
 
 
 def _contact(body: NewCustomer) -> Contact:

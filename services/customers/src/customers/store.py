@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -49,6 +50,14 @@ class Known:
     def person(self) -> Person:
         """Whom the record is of."""
         return Person(self.who.store_id, self.contact.email.canonical)
+
+
+class Reachable(NamedTuple):
+    """How a customer is called and reached."""
+
+    name: str | None
+    email: str | None
+    phone: str | None
 
 
 def _customer(row: asyncpg.Record) -> Customer:
@@ -135,6 +144,28 @@ async def customer(conn: Conn, who: Who) -> Customer | None:
     """One customer."""
     row = await conn.row("SELECT * FROM customer WHERE store_id = $1 AND id = $2", *who)
     return None if row is None else _customer(row)
+
+
+async def contacts_of(conn: Conn, store_id: str, customer_ids: Sequence[str]) -> dict[str, Reachable]:
+    """Who acts for each id, merges followed to their end; unknown and erased ones are left out."""
+    rows = await conn.rows(
+        """
+        WITH RECURSIVE follow AS (
+            SELECT c.id AS asked, c.name, c.email, c.phone, c.state, c.merged_into, 1 AS hops
+            FROM customer c
+            WHERE c.store_id = $1 AND c.id = ANY($2::text[])
+            UNION ALL
+            SELECT follow.asked, c.name, c.email, c.phone, c.state, c.merged_into, hops + 1
+            FROM follow
+            JOIN customer c ON c.store_id = $1 AND c.id = follow.merged_into
+            WHERE hops < 50
+        )
+        SELECT asked, name, email, phone FROM follow WHERE merged_into IS NULL AND state <> 'erased'
+        """,
+        store_id,
+        customer_ids,
+    )
+    return {row["asked"]: Reachable(row["name"], row["email"], row["phone"]) for row in rows}
 
 
 async def page_of_customers(
