@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
+from serving import merchant
 
-from chassis import ids
+from chassis import clock, ids
 from chassis.db import Database
 from contracts.ids import CLAIM, CUSTOMER, HOLD, ORDER, STORE
 from contracts.wallet import EntryType
@@ -106,3 +108,41 @@ async def ledger(api, worker, new_store):
     yield ledger
     async with worker.transaction() as conn:
         assert await faults(conn) == []
+
+
+@pytest.fixture(scope="module")
+async def served(database, serve):
+    from wallet.main import service  # noqa: PLC0415  (rules are tested without the whole of it)
+
+    return await serve(service, database)
+
+
+@pytest.fixture
+def store(served, ledger):
+    """The ledger's store over HTTP, as its merchant's client."""
+    return served.as_(merchant(ledger.store_id))
+
+
+@pytest.fixture
+async def customer_id(ledger, worker):
+    """A customer of the ledger's store whom this service has heard of."""
+    customer_id = ledger.customer()
+    async with worker.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
+            ledger.store_id,
+            customer_id,
+        )
+    return customer_id
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """`on(2026, 3, 1)` makes it that day's midnight in business time."""
+
+    def move(*when):
+        moment = datetime(*when, tzinfo=UTC)
+        monkeypatch.setattr(clock, "now", lambda: moment)
+        return moment
+
+    return move

@@ -1,4 +1,4 @@
-"""Reading the ledger: a customer's credit and the lists of transactions."""
+"""Reading the ledger: a customer's credit and its grants, and the lists of transactions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from chassis.db import Conn
 from wallet.entries import Entry
+from wallet.grants import Grant
 from wallet.store_book import entry
 
 
@@ -14,6 +15,15 @@ class Transaction(NamedTuple):
 
     entry: Entry
     note: str | None
+
+
+class Wanted(NamedTuple):
+    """Which transactions to list: all but for what is named. ``takes``: those shown with a minus sign, or the others."""
+
+    type: str | None = None
+    takes: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Credit(NamedTuple):
@@ -47,8 +57,31 @@ async def credit_of(conn: Conn, store_id: str, customer_id: str) -> Credit | Non
     return None if row is None else Credit(*row)
 
 
+async def grants_of(conn: Conn, store_id: str, customer_id: str, after: int | None, limit: int) -> list[Grant]:
+    """A customer's open grants in the order in which they are spent, after the one of a sequence."""
+    rows = await conn.rows(
+        """
+        SELECT g.sequence, g.entry_id, g.type, g.amount_minor, g.left_minor, g.held_minor, g.expires_at, g.granted_at
+        FROM credit_grant g
+        WHERE g.store_id = $1 AND g.customer_id = $2 AND g.open
+          AND ($3::bigint IS NULL OR (coalesce(g.expires_at, 'infinity'), g.sequence) > (
+              SELECT coalesce(last.expires_at, 'infinity'), last.sequence
+              FROM credit_grant last
+              WHERE last.store_id = $1 AND last.customer_id = $2 AND last.sequence = $3
+          ))
+        ORDER BY g.expires_at, g.sequence
+        LIMIT $4
+        """,
+        store_id,
+        customer_id,
+        after,
+        limit,
+    )
+    return [Grant(*row) for row in rows]
+
+
 async def transactions_of_customer(
-    conn: Conn, store_id: str, customer_id: str, before: int | None, limit: int
+    conn: Conn, store_id: str, customer_id: str, wanted: Wanted, before: int | None, limit: int
 ) -> list[Transaction]:
     """A customer's transactions before a sequence, newest first."""
     rows = await conn.rows(
@@ -59,12 +92,41 @@ async def transactions_of_customer(
         FROM entry e
         LEFT JOIN entry_note n ON n.store_id = e.store_id AND n.entry_id = e.entry_id
         WHERE e.store_id = $1 AND e.customer_id = $2 AND ($3::bigint IS NULL OR e.sequence < $3)
+          AND ($5::text IS NULL OR e.type = $5)
+          AND ($6::boolean IS NULL OR (e.debit_account IN ('customer', 'customer_debt')) = $6)
+          AND ($7::timestamptz IS NULL OR e.posted_at >= $7)
+          AND ($8::timestamptz IS NULL OR e.posted_at < $8)
         ORDER BY e.sequence DESC
         LIMIT $4
         """,
         store_id,
         customer_id,
         before,
+        limit,
+        *wanted,
+    )
+    return [Transaction(entry(row[1:]), row["note"]) for row in rows]
+
+
+async def transactions_between(
+    conn: Conn, store_id: str, customer_id: str, after: int, until: int, limit: int
+) -> list[Transaction]:
+    """A customer's transactions after one sequence until another, oldest first."""
+    rows = await conn.rows(
+        """
+        SELECT n.note, e.entry_id, e.customer_id, e.sequence, e.type, e.debit_account, e.credit_account, e.amount_minor,
+               e.balance_after_minor, e.debt_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, e.parts,
+               e.expires_at, e.posted_at
+        FROM entry e
+        LEFT JOIN entry_note n ON n.store_id = e.store_id AND n.entry_id = e.entry_id
+        WHERE e.store_id = $1 AND e.customer_id = $2 AND e.sequence > $3 AND e.sequence <= $4
+        ORDER BY e.sequence
+        LIMIT $5
+        """,
+        store_id,
+        customer_id,
+        after,
+        until,
         limit,
     )
     return [Transaction(entry(row[1:]), row["note"]) for row in rows]

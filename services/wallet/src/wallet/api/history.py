@@ -1,8 +1,9 @@
-"""A customer's credit and the history of transactions (features W5, W6)."""
+"""A customer's credit, its grants and the history of transactions (features W5, W6)."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, Field, TypeAdapter
 
 from chassis import stores
@@ -10,8 +11,12 @@ from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from contracts.ids import WalletEntryId
+from contracts.wallet import EntryType
 from wallet import store_lists
+from wallet.api.periods import PerhapsSince, PerhapsUntil, check_period
 from wallet.api.shown import TransactionReply, show
+from wallet.grants import Grant
+from wallet.store_lists import Wanted
 
 router = Api()
 
@@ -64,15 +69,64 @@ async def wallet(customer_id: str, caller: Caller, conn: Conn) -> Data[WalletRep
     )
 
 
+class GrantReply(BaseModel):
+    """Credit of a transaction, by whose id it goes: ``held`` of what is ``left`` is set aside for orders."""
+
+    id: str
+    type: str
+    amount: Major
+    left: Major
+    held: Major
+    currency: str
+    expires_at: datetime | None = Field(description="When what is left is gone; null: never")
+    granted_at: datetime
+
+
+@router.get("/dev/v1/customers/{customer_id}/wallet/grants")
+@policy("wallet.read")
+async def grants(
+    customer_id: str, caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
+) -> Page[GrantReply]:
+    """The credits that have something left, in the order in which they are spent."""
+    currency = await stores.currency(conn, caller.store_id)
+    filters = ["grants", customer_id]
+    after = only_key(read_cursor(cursor, filters), _Sequence)
+    rows = await store_lists.grants_of(conn, caller.store_id, customer_id, after, limit + 1)
+
+    def show_grant(grant: Grant) -> GrantReply:
+        return GrantReply(
+            id=grant.entry_id,
+            type=grant.type,
+            amount=major(grant.amount_minor, currency),
+            left=major(grant.left_minor, currency),
+            held=major(grant.held_minor, currency),
+            currency=currency,
+            expires_at=grant.expires_at,
+            granted_at=grant.granted_at,
+        )
+
+    return page_of(rows, limit, show_grant, lambda grant: [grant.sequence], filters)
+
+
 @router.get("/dev/v1/customers/{customer_id}/wallet/transactions")
 @policy("wallet.read")
 async def transactions_of_customer(
-    customer_id: str, caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
+    customer_id: str,
+    caller: Caller,
+    conn: Conn,
+    kind: Annotated[EntryType | None, Query(alias="type")] = None,
+    direction: Literal["credit", "deduction"] | None = None,
+    since: PerhapsSince = None,
+    until: PerhapsUntil = None,
+    limit: Limit = 25,
+    cursor: CursorParameter = None,
 ) -> Page[TransactionReply]:
-    """A customer's transactions, newest first."""
-    filters = ["customer", customer_id]
+    """A customer's transactions, newest first. A deduction is what is shown with a minus sign, also one on debt."""
+    check_period(since, until)
+    wanted = Wanted(kind, None if direction is None else direction == "deduction", since, until)
+    filters = ["customer", customer_id, *wanted]
     before = only_key(read_cursor(cursor, filters), _Sequence)
-    rows = await store_lists.transactions_of_customer(conn, caller.store_id, customer_id, before, limit + 1)
+    rows = await store_lists.transactions_of_customer(conn, caller.store_id, customer_id, wanted, before, limit + 1)
     return page_of(rows, limit, show, lambda row: [row.entry.sequence], filters)
 
 
