@@ -7,6 +7,7 @@ may be asked is in ``commands``.
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -137,6 +138,7 @@ class Service:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with self.running(settings, kind) as (runtime, app):
             server = _server(app, settings)
+            _spare_the_lasting()
             serving = asyncio.create_task(server.serve())
             log.info("serving", kind=kind, port=settings.port)
             await asyncio.wait({asyncio.ensure_future(stop.wait()), serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -216,6 +218,13 @@ def _server(app: ASGIApp, settings: Settings) -> Server:
         backpressure=_CONNECTIONS,
         log_enabled=False,
     )
+
+
+def _spare_the_lasting() -> None:
+    """Collect garbage seldom, and never look again at what was loaded at the start: a twentieth of a busy process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _run_all(stack: contextlib.AsyncExitStack, work: Sequence[Coroutine[Any, Any, None]]) -> None:
