@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts import wallet as told
 from contracts.event import Event
-from wallet.entries import CLAIM, Entry, Side
+from wallet.entries import CLAIM, GIFT_CODE, Entry, Side
 from wallet.postings import (
     Capture,
     Captured,
@@ -25,6 +25,8 @@ from wallet.postings import (
 def events(store_id: str, epoch: UUID, posting: Posting, outcome: Outcome, entries: Sequence[Entry]) -> list[Event]:
     """The events of an outcome: the entries that it wrote, in their order, then what the asker waits for."""
     if isinstance(outcome, Posted) and outcome.again:
+        if outcome.entry.cause_kind == GIFT_CODE:
+            return []  # whoever asked is told over HTTP
         return [_posted(store_id, epoch, outcome.entry, outcome.balance_minor)]
     balance = outcome.balance_minor if isinstance(outcome, Posted) else None
     asked = outcome.entry if isinstance(outcome, Posted) else None

@@ -8,7 +8,7 @@ from datetime import datetime
 from contracts.wallet import EntryType, OverCap
 from wallet import holds, reversals
 from wallet.book import Account, Book, Line
-from wallet.entries import CLAIM, MERGE, Cause, Side
+from wallet.entries import CLAIM, MERGE, PROMOTION, Cause, Side
 from wallet.postings import (
     Done,
     Expire,
@@ -80,7 +80,7 @@ def _post(book: Book, posting: Post) -> Outcome:
     if allowed > 0:
         book.net(account, entry.entry_id)
     posted = Posted(entry, account.balance_minor)
-    if posting.cause is not None:
+    if posting.cause is not None and posting.cause.kind != PROMOTION:  # that one gives to many
         book.answers[posting.cause] = posted._replace(again=True)
     return posted
 

@@ -1,13 +1,16 @@
-"""What happens because time passes: credit expires, customers are warned before, forgotten holds end, merges follow."""
+"""What happens because time passes: credit expires, customers are warned before, forgotten holds end, merges follow.
 
-from collections.abc import Sequence
+Promotions reach their customers, some at a time.
+"""
+
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from chassis import outbox
+from chassis import known_customers, outbox
 from chassis.db import Conn
 from chassis.timers import Timer
-from wallet import mails, store_due
-from wallet.postings import Expire, Lapse, Posting, Transfer
+from wallet import mails, promotions, store_due, store_gift_codes, store_promotions
+from wallet.postings import Expire, Lapse, Posted, Posting, Transfer
 from wallet.store import append_batch
 
 _SLICE = 500
@@ -40,6 +43,58 @@ async def remind(conn: Conn, now: datetime) -> int:
     return len(expiring)
 
 
+async def promote(conn: Conn, now: datetime) -> int:
+    """Give a promotion to the next on its list. Locks the promotion, then their accounts.
+
+    Entries and what is recorded of them commit together, so whoever is pending has none. Customers of whom we have not
+    heard yet, but may, stay pending.
+    """
+    if await store_promotions.much_is_unpublished(conn):
+        return 0
+    promotion = await store_promotions.lock_next(conn)
+    if promotion is None:
+        return 0
+    pending = await store_promotions.pending(conn, promotion, _SLICE + 1)
+    people = await _people(conn, promotion.store_id, pending[:_SLICE])
+    given = await _already_given(conn, promotion, people.values())
+    posts, done = promotions.sort_out(promotion, people, given)
+    outcomes = await append_batch(conn, promotion.store_id, list(posts.values()))
+    done += [promotions.outcome_of(*pair) for pair in zip(posts, outcomes, strict=True)]
+    if promotion.notify:
+        for outcome in outcomes:
+            if isinstance(outcome, Posted):
+                mails.changed(conn, promotion.store_id, outcome)
+    is_over = len(done) == len(pending)
+    await store_promotions.record(conn, promotions.progressed(promotion, done, now if is_over else None), done, now)
+    return len(done)
+
+
+async def _people(conn: Conn, store_id: str, customer_ids: Sequence[str]) -> dict[str, str | None]:
+    """Who acts for each; ``None``: nobody does, nor will."""
+    known = await known_customers.acting(conn, [(store_id, customer_id) for customer_id in customer_ids])
+    people: dict[str, str | None] = {}
+    for customer_id in customer_ids:
+        its = known.get((store_id, customer_id))
+        if its is not None:
+            people[customer_id] = None if its.erased else its.acting_id
+        elif not known_customers.is_young(customer_id):
+            people[customer_id] = None
+    return people
+
+
+async def _already_given(conn: Conn, promotion: promotions.Promotion, acting_ids: Iterable[str | None]) -> set[str]:
+    """Who has got it, by the ids that act for them now."""
+    wanted = sorted({acting_id for acting_id in acting_ids if acting_id is not None})
+    given = await store_promotions.already_given(conn, promotion, wanted)
+    known = await known_customers.acting(conn, [(promotion.store_id, customer_id) for customer_id in given])
+    return {its.acting_id for its in known.values()}
+
+
+async def forget_attempts(conn: Conn, _now: datetime) -> int:
+    """Drop what is too long ago to count against a customer. Goes by real time."""
+    return await store_gift_codes.forget_attempts(conn, _SLICE)
+
+
 async def _append(conn: Conn, due: Sequence[tuple[str, Posting]]) -> int:
     by_store: dict[str, list[Posting]] = {}
     for store_id, posting in due:
@@ -54,4 +109,6 @@ ALL = (
     Timer("end forgotten holds", timedelta(seconds=5), lapse, _SLICE),
     Timer("follow merges", timedelta(seconds=5), follow_merges, _SLICE),
     Timer("warn of expiry", timedelta(seconds=30), remind, _SLICE),
+    Timer("promotions", timedelta(seconds=1), promote, slice=1),  # on with the next one, be this one short
+    Timer("forget attempts at gift codes", timedelta(minutes=1), forget_attempts, _SLICE),
 )
