@@ -174,20 +174,20 @@ async def lock_gifts(conn: Conn, store_id: str, digests: Sequence[bytes]) -> dic
     return {row["hash"]: Gift(*row[1:]) for row in rows}
 
 
-async def redeem(conn: Conn, store_id: str, entries: Sequence[Entry], now: datetime) -> None:
+async def redeem(conn: Conn, store_id: str, entries: Sequence[Entry]) -> None:
     """Mark the codes, locked before, that led to these entries."""
     await conn.execute(
         """
         UPDATE gift_code g
-        SET status = 'REDEEMED', redeemed_by = r.customer_id, redeemed_at = $5, entry_id = r.entry_id
-        FROM unnest($2::text[], $3::text[], $4::text[]) AS r (gift_id, customer_id, entry_id)
+        SET status = 'REDEEMED', redeemed_by = r.customer_id, redeemed_at = r.at, entry_id = r.entry_id
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS r (gift_id, customer_id, entry_id, at)
         WHERE g.store_id = $1 AND g.gift_id = r.gift_id
         """,
         store_id,
         [entry.cause_id for entry in entries],
         [entry.customer_id for entry in entries],
         [entry.entry_id for entry in entries],
-        now,
+        [entry.posted_at for entry in entries],
     )
 
 

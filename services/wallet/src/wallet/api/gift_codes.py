@@ -239,24 +239,22 @@ async def _redeem_many(conn: Conn, store_id: str, queued: Sequence[Queued]) -> l
     failures = await store_gift_codes.lock_failures(conn, store_id, sorted({its.customer_id for its in attempts}))
     digests = [its.digest for its in attempts if its.digest is not None]
     gifts = await store_gift_codes.lock_gifts(conn, store_id, digests) if digests else {}
-    now = clock.now()
-    read = gift_codes.sort_out(attempts, gifts, {customer_id: its.times for customer_id, its in failures.items()}, now)
+    times = {customer_id: its.times for customer_id, its in failures.items()}
+    read = gift_codes.sort_out(attempts, gifts, times, clock.now())
     posts = [(its, member) for its, member in zip(read, queued, strict=True) if isinstance(its, Post)]
     outcomes = iter(await append_batch(conn, store_id, [post for post, _ in posts], [member for _, member in posts]))
     results = [next(outcomes) if isinstance(its, Post) else its for its in read]
-    await _record(conn, store_id, attempts, results, now)
+    await _record(conn, store_id, attempts, results)
     return [
         _reply(result, its.note if isinstance(its, Post) else None, failures[attempt.customer_id])
         for attempt, its, result in zip(attempts, read, results, strict=True)
     ]
 
 
-async def _record(
-    conn: Conn, store_id: str, attempts: Sequence[Attempt], results: Sequence[Outcome | Flop], now: datetime
-) -> None:
+async def _record(conn: Conn, store_id: str, attempts: Sequence[Attempt], results: Sequence[Outcome | Flop]) -> None:
     entries = [result.entry for result in results if isinstance(result, Posted) and not result.again]
     if entries:
-        await store_gift_codes.redeem(conn, store_id, entries, now)
+        await store_gift_codes.redeem(conn, store_id, entries)
     failed = [its.customer_id for its, result in zip(attempts, results, strict=True) if _is_invalid(result)]
     if failed:
         await store_gift_codes.count_failures(conn, store_id, failed)
