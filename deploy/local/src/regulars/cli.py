@@ -130,6 +130,22 @@ def demo(
 
 
 @app.command()
+def seed(
+    customers: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many customers to add.")],
+    entries: Annotated[
+        int | None, typer.Option(min=0, help="Entries of their wallets in all; ten for each customer without it.")
+    ] = None,
+) -> None:
+    """Add customers with years of store credit to the demo store; what is there stays."""
+    from regulars import seed as work  # noqa: PLC0415
+
+    stack = _started_quietly()
+    with err.status("seeding") as shown:
+        done = work.run(stack, customers, 10 * customers if entries is None else entries, shown.update)
+    out.print(f"Added {done.customers:,} customers with {done.entries:,} entries in {done.seconds:,.1f} s.")
+
+
+@app.command()
 def bench(
     parts: Annotated[
         list[str] | None, typer.Argument(metavar="[PART]...", help="Which parts; all without one.")
