@@ -41,11 +41,13 @@ class Seen:
 
 @dataclass
 class Origin:
-    """A service that answers with 200, or as the query's ``do`` says; ``status`` is what it answers otherwise."""
+    """A service that answers ``body`` with ``status``, or does as ``do`` says, its own or the query's."""
 
     port: int = field(default_factory=_free_port)
     seen: list[Seen] = field(default_factory=list)
     status: int = 200
+    body: bytes = b'{"data": {}}'
+    do: str = "answer"
 
     async def __call__(self, scope, receive, send):
         body = b""
@@ -60,11 +62,11 @@ class Origin:
             await _answer(send, 200, [], b"{}")
             return
         self.seen.append(seen)
-        do = parse_qs(seen.query).get("do", ["answer"])[0]
+        do = parse_qs(seen.query).get("do", [self.do])[0]
         await getattr(self, f"_{do}")(send)
 
     async def _answer(self, send):
-        await _answer(send, self.status, [(b"content-type", b"application/json")], b'{"data": {}}')
+        await _answer(send, self.status, [(b"content-type", b"application/json")], self.body)
 
     async def _redirect(self, send):
         await _answer(send, 303, [(b"location", b"/sandbox/elsewhere")], b"")
@@ -156,9 +158,10 @@ class World:
     session: aiohttp.ClientSession
     worker: Database
     database: Any
-    carts: Origin
-    affiliates: Origin
-    wallet: HangsUp
+    runtime: Any
+    carts: Origin | None = None
+    affiliates: Origin | None = None
+    wallet: HangsUp | None = None
     store_id: str = ""
     secret: str = ""
     publishable: str = ""
@@ -194,25 +197,16 @@ class World:
         async with self.worker.transaction() as conn:
             return await store.create_store(conn, slug=slug, **given)
 
-    async def new_key(self, store_id: str, kind="secret", **more) -> str:
-        allowed = scopes.EVERY if kind == "secret" else scopes.STOREFRONT
+    async def new_key(self, store_id: str, kind="secret", allowed=None, **more) -> str:
+        allowed = allowed or (scopes.EVERY if kind == "secret" else scopes.STOREFRONT)
         async with self.worker.transaction() as conn:
             return (await store.create_key(conn, store_id, kind, allowed, pepper=PEPPER, **more)).text
 
 
-@pytest.fixture(scope="module")
-async def world(clone) -> AsyncIterator[World]:
-    database, wallet = await clone("gateway"), HangsUp()
+@contextlib.asynccontextmanager
+async def standing(database, ports: dict[str, int]) -> AsyncIterator[World]:
+    """The gateway before services on these ports."""
     async with contextlib.AsyncExitStack() as stack:
-        carts, affiliates = [await stack.enter_async_context(listening(Origin())) for _ in range(2)]
-        await stack.enter_async_context(await asyncio.start_server(wallet.serve, "127.0.0.1", wallet.port))
-        ports = {
-            "carts": carts.port,
-            "customers": carts.port,
-            "affiliates": affiliates.port,
-            "wallet": wallet.port,
-            "fraud-block": _free_port(),
-        }
         settings = settings_for(
             service,
             database.api_url,
@@ -229,12 +223,44 @@ async def world(clone) -> AsyncIterator[World]:
         worker = await Database.open(database.worker_url, size=2, name="test")
         stack.push_async_callback(worker.close)
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-        made = World(settings.port, session, worker, database, carts, affiliates, wallet)
-        made.runtime = client.runtime
+        await _listens(settings.port)
+        yield World(settings.port, session, worker, database, client.runtime)
+
+
+async def _listens(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+async def world(clone) -> AsyncIterator[World]:
+    database, wallet = await clone("gateway"), HangsUp()
+    async with contextlib.AsyncExitStack() as stack:
+        carts, affiliates = [await stack.enter_async_context(listening(Origin())) for _ in range(2)]
+        await stack.enter_async_context(await asyncio.start_server(wallet.serve, "127.0.0.1", wallet.port))
+        ports = {
+            "carts": carts.port,
+            "customers": carts.port,
+            "affiliates": affiliates.port,
+            "wallet": wallet.port,
+            "fraud-block": _free_port(),
+        }
+        made = await stack.enter_async_context(standing(database, ports))
+        made.carts, made.affiliates, made.wallet = carts, affiliates, wallet
         made.store_id = (await made.open_store("demo")).store_id
         made.secret = await made.new_key(made.store_id)
         made.publishable = await made.new_key(made.store_id, "publishable")
         yield made
+
+
+@pytest.fixture(scope="session")
+def gateway_before():
+    return standing
 
 
 @pytest.fixture
@@ -244,4 +270,4 @@ def unused_port() -> int:
 
 @pytest.fixture
 def origin_on():
-    return lambda port: listening(Origin(port))
+    return lambda port, **does: listening(Origin(port, **does))

@@ -7,7 +7,7 @@ import pytest
 
 from gateway import headers
 
-ORDERS, WALLET = "/dev/v1/orders", "/dev/v1/wallet/settings"
+ORDERS, WALLET, PROMOTIONS = "/dev/v1/orders", "/dev/v1/wallet/settings", "/dev/v1/wallet/promotions"
 
 
 async def test_a_request_arrives_as_it_was_sent(world):
@@ -130,6 +130,23 @@ async def test_a_body_is_bounded_whether_it_says_so_or_not(world):
         reply = await world.call("POST", ORDERS, body=body)
         assert (reply.status, reply.code) == (413, "body_too_large")
     assert len(world.carts.seen) == 1
+
+
+async def test_a_path_that_takes_more_gets_all_of_it(world, gateway_before, origin_on, unused_port):
+    ports = dict.fromkeys(("affiliates", "carts", "customers", "fraud-block", "wallet"), unused_port)
+    ids = bytes(range(256)) * 15_625
+    async with origin_on(unused_port) as origin, gateway_before(world.database, ports) as gateway:
+        for path, body, status in (
+            (PROMOTIONS, ids, 200),
+            (PROMOTIONS, ids + b"x", 413),
+            (WALLET, ids, 413),
+            (f"{PROMOTIONS}s", ids, 413),
+        ):
+            sent = {"key": world.secret, "body": io.BytesIO(body), "content_type": "application/json"}
+            assert (await gateway.call("POST", path, **sent)).status == status
+    (seen,) = origin.seen
+    assert (seen.body, seen.headers["content-length"]) == (ids, "4000000")
+    assert seen.headers["content-type"] == "application/json"
 
 
 async def test_a_chunked_body_arrives_whole_with_its_length(world):

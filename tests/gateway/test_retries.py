@@ -1,11 +1,13 @@
 """One more try where nothing was sent yet, and only for what may come twice."""
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from chassis.problems import Problem
+from gateway.headers import TIME_LEFT
 from gateway.proxy import Outgoing, Upstream
 from gateway.refusals import UpstreamAway
 
@@ -71,6 +73,20 @@ async def test_more_than_its_share_waits_and_more_than_that_is_turned_away(unuse
     assert [told for told, _ in ended] == ["upstream_away"] * 6 + [200]
     assert [seconds < 0.9 for _, seconds in ended] == [True] * 2 + [False] * 5
     assert len(origin.seen) == 1
+
+
+async def test_a_request_may_have_less_time_than_its_service(unused_port, origin_on):
+    async with (
+        origin_on(unused_port) as origin,
+        Upstream.open("carts", f"http://127.0.0.1:{unused_port}", connections=2, seconds=8) as upstream,
+    ):
+        began = asyncio.get_running_loop().time()
+        hurried = replace(outgoing(query="do=slow"), within=0.3)
+        assert await status_of(upstream, hurried) == "upstream_timeout"
+        assert asyncio.get_running_loop().time() - began < 1
+        assert origin.seen[0].headers[TIME_LEFT] == "300"
+        assert await status_of(upstream, outgoing()) == 200
+        assert origin.seen[1].headers[TIME_LEFT] == "8000"
 
 
 async def status_of(upstream, request):

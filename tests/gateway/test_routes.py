@@ -18,6 +18,7 @@ CUSTOMER = "/dev/v1/customers/cus_01jd8zxn5ve3kbh2t9pgw4mqya"
         (f"{CUSTOMER}/wallet", "wallet"),
         (f"{CUSTOMER}/wallet/adjustments", "wallet"),
         ("/dev/v1/wallet/transactions", "wallet"),
+        ("/dev/v1/wallet/promotions", "wallet"),
         (f"{CUSTOMER}/affiliate/convert-to-balance", "affiliates"),
         ("/dev/v1/affiliates", "affiliates"),
         ("/dev/v1/blocks/block_1", "fraud-block"),

@@ -9,9 +9,9 @@ from starlette.types import ASGIApp
 from chassis import ids
 from chassis.problems import Problem
 from chassis.runtime import Runtime
-from chassis.tokens import Caller, Signer
-from gateway import scopes
+from chassis.tokens import Signer
 from gateway.clicks import Clicks
+from gateway.contacts import Contacts
 from gateway.directory import Directory
 from gateway.edge import Edge
 from gateway.identity import Keyring, Tokens
@@ -20,7 +20,7 @@ from gateway.redirects import Links
 from gateway.routes import TABLE
 from gateway.settings import Settings
 
-_AFFILIATES = "affiliates"
+_AFFILIATES, _CUSTOMERS = "affiliates", "customers"
 
 
 @asynccontextmanager
@@ -60,6 +60,7 @@ async def at_the_edge(own: ASGIApp, runtime: Runtime) -> AsyncIterator[ASGIApp]:
                 tokens=tokens,
                 directory=directory,
                 links=links,
+                contacts=Contacts(upstreams[_CUSTOMERS], tokens),
             )
         finally:
             for task in tasks:
@@ -71,9 +72,8 @@ async def at_the_edge(own: ASGIApp, runtime: Runtime) -> AsyncIterator[ASGIApp]:
 
 def _clicks(affiliates: Upstream, tokens: Tokens) -> Clicks:
     async def send(store_id: str, body: bytes) -> int:
-        gateway = Caller(store_id, "storefront", "gateway", frozenset({scopes.INTERNAL}))
         told = [
-            ("authorization", f"Bearer {tokens.token(gateway, affiliates.name)}"),
+            ("authorization", f"Bearer {tokens.own_token(store_id, affiliates.name)}"),
             ("content-type", "application/json"),
             ("x-request-id", str(ids.new_uuid())),
         ]

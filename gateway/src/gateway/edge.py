@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -11,7 +13,8 @@ from chassis import metrics, telemetry
 from chassis.problems import MEDIA_TYPE, Forbidden, Internal, NotFound, Problem
 from chassis.runtime import Runtime
 from chassis.tokens import Caller
-from gateway import headers, incoming, landing, pages, proxy
+from gateway import contacts, headers, incoming, landing, pages, proxy
+from gateway.contacts import Contacts
 from gateway.directory import Directory
 from gateway.identity import Keyring, Tokens
 from gateway.incoming import Gone, Incoming
@@ -26,6 +29,7 @@ log = structlog.get_logger()
 
 _OWN = frozenset({b"/livez", b"/metrics"})
 _LINK = "/r/"
+_READS = frozenset({"GET", "HEAD"})  # of a HEAD the server keeps the body back
 
 
 class Edge:
@@ -42,6 +46,7 @@ class Edge:
         tokens: Tokens,
         directory: Directory,
         links: Links,
+        contacts: Contacts,
     ) -> None:
         self._own = own
         self._runtime = runtime
@@ -51,6 +56,7 @@ class Edge:
         self._tokens = tokens
         self._directory = directory
         self._links = links
+        self._contacts = contacts
         self._readiness = Readiness(own, upstreams)
         self._map = Map()
         self._pages = pages.own()
@@ -133,9 +139,8 @@ class Edge:
         if route is None:
             raise NotFound("there is no such path")
         caller = await self._caller(route, request)
-        body = await incoming.body_of(
-            scope, receive, most=self._settings.max_body_bytes, seconds=self._settings.body_seconds
-        )
+        most = max(route.body_bytes, self._settings.max_body_bytes)
+        body = await incoming.body_of(scope, receive, most=most, seconds=self._settings.body_seconds)
         told = [
             ("authorization", f"Bearer {self._tokens.token(caller, route.service)}"),
             ("x-request-id", request_id),
@@ -144,7 +149,12 @@ class Edge:
         outgoing = Outgoing(
             request.method, request.path, request.query, headers.for_service(request.headers, told), body
         )
-        await proxy.relay(self._upstreams[route.service], outgoing, send, ours)
+        upstream = self._upstreams[route.service]
+        if request.path in contacts.LISTS and request.method in _READS:
+            added = partial(self._contacts.added, caller=caller, request_id=request_id)
+            await proxy.relay_changed(upstream, replace(outgoing, method="GET"), added, send, ours)
+        else:
+            await proxy.relay(upstream, outgoing, send, ours)
 
     async def _caller(self, route: Route, request: Incoming) -> Caller:
         """Who comes by this route. Raises a problem for those who may not."""

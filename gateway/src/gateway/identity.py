@@ -15,7 +15,7 @@ import structlog
 from chassis.db import Database
 from chassis.problems import Unauthenticated, Unavailable
 from chassis.tokens import Actor, Caller, Signer
-from gateway import keys, store
+from gateway import keys, scopes, store
 from gateway.keys import Key, Kind
 from gateway.recent import Recent
 from gateway.refusals import KeyNotValid
@@ -128,3 +128,7 @@ class Tokens:
             token = self._signer.sign(caller, service)
             self._signed.put((caller, service), token)
         return token
+
+    def own_token(self, store_id: str, service: str) -> str:
+        """A token for what only the gateway itself may ask."""
+        return self.token(Caller(store_id, "storefront", "gateway", frozenset({scopes.INTERNAL})), service)

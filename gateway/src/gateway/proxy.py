@@ -5,7 +5,9 @@ come twice: by its method, or by its idempotency key. aiohttp would also repeat 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import io
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,18 +34,23 @@ _CONNECT = 1.0
 _PAUSE = 0.05
 _QUEUED_PER_CONNECTION = 4
 _READ_WHOLE = 262_144
+_WRITTEN_AT_ONCE = 2**20  # aiohttp warns of more: nothing else happens meanwhile
 _IDLE = 10.0  # below the 30 s after which granian ends an idle connection
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as a service gets it. ``path`` and ``query`` are as they were sent."""
+    """A request as a service gets it, to be answered ``within`` so many seconds if the service's own are more.
+
+    ``path`` and ``query`` are as they were sent.
+    """
 
     method: str
     path: str
     query: str
     headers: list[tuple[str, str]]
     body: bytes
+    within: float = math.inf
 
     @property
     def may_come_twice(self) -> bool:
@@ -116,14 +123,17 @@ class Upstream:
             query_string=request.query,
             encoded=True,
         )
+        seconds = min(request.within, self._seconds)
+        body = io.BytesIO(request.body) if len(request.body) > _WRITTEN_AT_ONCE else request.body
         with telemetry.calling(self.name, request.method) as traceparent:
-            ours = [("traceparent", traceparent), (headers.TIME_LEFT, str(int(self._seconds * 1000)))]
+            ours = [("traceparent", traceparent), (headers.TIME_LEFT, str(int(seconds * 1000)))]
             return await self._session.request(
                 request.method,
                 url,
                 headers=[*request.headers, *ours],
-                data=request.body or None,
+                data=body or None,
                 allow_redirects=False,
+                timeout=ClientTimeout(total=seconds, connect=_CONNECT),
             )
 
     def _failure(self, problem: Problem, why: str) -> Problem:
@@ -170,6 +180,25 @@ async def relay(upstream: Upstream, request: Outgoing, send: Send, ours: list[tu
         if not began:
             raise
         return HTTPStatus.BAD_GATEWAY
+
+
+async def relay_changed(
+    upstream: Upstream,
+    request: Outgoing,
+    change: Callable[[bytes], Awaitable[bytes]],
+    send: Send,
+    ours: list[tuple[bytes, bytes]],
+) -> None:
+    """Ask a service and pass its answer on, its body changed; what is no 200 passes as it came."""
+    async with upstream.answer_to(request) as response:
+        body = await response.read()
+    said = headers.for_caller(response.raw_headers, ours)
+    if response.status == HTTPStatus.OK:
+        body = await change(body)
+        length = (b"content-length", str(len(body)).encode())
+        said = [*(header for header in said if header[0] != length[0]), length]
+    await send({"type": "http.response.start", "status": response.status, "headers": said})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _is_small(response: ClientResponse) -> bool:

@@ -29,11 +29,15 @@ class Takes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path (``*`` stands for one segment) and everything below it belongs to a service."""
+    """A path (``*`` stands for one segment) and everything below it belongs to a service.
+
+    ``body_bytes`` is how much a body may have where it is more than elsewhere.
+    """
 
     path: str
     service: str
     takes: Takes
+    body_bytes: int = 0
 
 
 def _routes(takes: Takes, services: dict[str, str]) -> tuple[Route, ...]:
@@ -64,6 +68,7 @@ TABLE = (
             "/storefront/v1/orders": "carts",
         },
     ),
+    Route("/dev/v1/wallet/promotions", "wallet", Takes.SECRET_KEY, body_bytes=4_000_000),
     Route("/sandbox/*/*", "carts", Takes.VISITOR),
 )
 
