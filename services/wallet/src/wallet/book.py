@@ -15,6 +15,8 @@ from wallet.grants import Grant, Grants
 from wallet.postings import Hold, Post, Posted, Refusal, Refused
 from wallet.terms import Terms
 
+LIMIT = 10**15  # no balance and no debt is so large
+
 
 @dataclass(slots=True)
 class Account:

@@ -35,11 +35,11 @@ def wanted(book: Book, postings: Sequence[Posting]) -> Wanted:
             case Place():
                 its.spend(posting.customer_id, posting.amount_minor)
             case Capture() | Release() | Lapse():
-                _of_hold(its, book.holds.get(posting.hold_id), posting)
+                _of_hold(its, book.holds.get(posting.hold_id), posting, book.at)
             case Transfer():
-                its.spend(posting.customer_id, _ALL)
-    for customer_id in book.merged:
-        its.spend(customer_id, _ALL)
+                _of_transfer(its, posting.customer_id, posting.into)
+    for customer_id, into in book.merged.items():
+        _of_transfer(its, customer_id, into)
     available = {customer_id: account.available_minor for customer_id, account in book.accounts.items()}
     its.spent = {
         customer_id: min(amount, available[customer_id])
@@ -60,13 +60,18 @@ def _of_reversal(its: Wanted, posting: Reverse) -> None:
     its.named |= {(origin.customer_id, part.sequence) for part in origin.parts}
 
 
-def _of_hold(its: Wanted, hold: Hold | None, posting: Capture | Release | Lapse) -> None:
+def _of_hold(its: Wanted, hold: Hold | None, posting: Capture | Release | Lapse, at: datetime) -> None:
     if hold is None:
         return
     if hold.status == HoldStatus.PLACED:
         its.named |= {(hold.customer_id, part.sequence) for part in hold.parts}
-    elif isinstance(posting, Capture) and hold.reason == Reason.EXPIRED:
+    if isinstance(posting, Capture) and (hold.reason == Reason.EXPIRED or hold.expires_at <= at):
         its.spend(hold.customer_id, posting.amount_minor)
+
+
+def _of_transfer(its: Wanted, customer_id: str, into: str) -> None:
+    its.spend(customer_id, _ALL)
+    its.spend(into, _ALL)  # pays the debt that comes along
 
 
 def is_short(account: Account, grants: Iterable[Grant], amount_minor: int, at: datetime) -> bool:

@@ -1,7 +1,7 @@
 """Undoing an entry by a new one that is linked to it (design §5 wallet, clawbacks). Pure; amounts in minor units."""
 
 from contracts.wallet import EntryType
-from wallet.book import Account, Book, Line
+from wallet.book import LIMIT, Account, Book, Line
 from wallet.entries import ADJUSTMENT, GIFT_CODE, PROMOTION, REVERSAL, SHORTFALL, Cause, Entry, Side
 from wallet.postings import Outcome, Posted, Reason, Refused, Reverse
 
@@ -17,10 +17,18 @@ def reverse(book: Book, posting: Reverse) -> Outcome:
         return Refused(Reason.ALREADY_REVERSED.value)
     if origin.cause_kind not in _REVERSIBLE or not origin.change_minor:
         return Refused(Reason.NOT_REVERSIBLE.value)
+    if not _fits(account, origin):
+        return Refused(Reason.BALANCE_LIMIT.value)
     undo = _claw_back if origin.change_minor > 0 else _restore
     posted = Posted(undo(book, account, posting, cause), account.balance_minor)
     book.answers[cause] = posted._replace(again=True)
     return posted
+
+
+def _fits(account: Account, origin: Entry) -> bool:
+    if origin.change_minor > 0:
+        return account.debt_minor + origin.amount_minor - account.available_minor < LIMIT
+    return account.balance_minor + origin.amount_minor < LIMIT
 
 
 def _claw_back(book: Book, account: Account, posting: Reverse, cause: Cause) -> Entry:
