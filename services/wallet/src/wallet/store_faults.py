@@ -31,11 +31,15 @@ async def _compared(conn: Conn) -> list[str]:
 
 
 async def _accounts(conn: Conn) -> list[str]:
-    """A balance is what its grants have left; what is held of it is what they have held, and what holds set aside."""
+    """A balance is what its grants have left; what is held of it is what they have held, and what holds set aside.
+
+    Nothing that is free expires before the account is due.
+    """
     rows = await conn.rows(
         """
         WITH granted AS (
-            SELECT store_id, customer_id, sum(left_minor) AS left_minor, sum(held_minor) AS held_minor
+            SELECT store_id, customer_id, sum(left_minor) AS left_minor, sum(held_minor) AS held_minor,
+                   min(expires_at) FILTER (WHERE left_minor > held_minor) AS expires_at
             FROM credit_grant WHERE open GROUP BY store_id, customer_id
         ), aside AS (
             SELECT store_id, customer_id, sum(amount_minor) AS held_minor
@@ -43,7 +47,7 @@ async def _accounts(conn: Conn) -> list[str]:
         ), compared AS (
             SELECT store_id, customer_id, a.balance_minor, a.held_minor, a.currency, s.currency AS store_currency,
                    coalesce(g.left_minor, 0) AS left_minor, coalesce(g.held_minor, 0) AS granted_held_minor,
-                   coalesce(h.held_minor, 0) AS aside_minor
+                   coalesce(h.held_minor, 0) AS aside_minor, a.due_at, g.expires_at
             FROM account a
             FULL JOIN granted g USING (store_id, customer_id)
             FULL JOIN aside h USING (store_id, customer_id)
@@ -59,6 +63,9 @@ async def _accounts(conn: Conn) -> list[str]:
         SELECT format('%s of %s has %s held, its grants have %s held', customer_id, store_id, held_minor,
                       granted_held_minor)
         FROM compared WHERE held_minor IS DISTINCT FROM granted_held_minor
+        UNION ALL
+        SELECT format('%s of %s has credit that expires before it is due', customer_id, store_id)
+        FROM compared WHERE expires_at < coalesce(due_at, 'infinity')
         UNION ALL
         SELECT format('%s of %s is not in the currency of its store', customer_id, store_id)
         FROM compared WHERE currency <> store_currency

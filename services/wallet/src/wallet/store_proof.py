@@ -161,7 +161,7 @@ async def _keep(conn: Conn, standings: Sequence[Standing]) -> None:
         ON CONFLICT (store_id, customer_id) DO UPDATE
         SET sequence = excluded.sequence, balance_minor = excluded.balance_minor, debt_minor = excluded.debt_minor,
             hash = excluded.hash, grants = excluded.grants
-        WHERE kept.sequence <> excluded.sequence
+        WHERE kept IS DISTINCT FROM excluded
         """,
         [standing.store_id for standing in standings],
         [standing.customer_id for standing in standings],
