@@ -33,6 +33,7 @@ BATCH = 500
 
 _WAIT = 200  # milliseconds of one poll, ended by the first record
 _GATHER = 0.03  # seconds
+_BULK = 16  # records of others' conversations, which are then taken in fewer polls
 _PING = 3.0  # seconds; a question to the broker queues behind the poll on its connection
 _SMALL = 50  # records of facts while conversations go on
 _TALK = 0.5  # seconds that a conversation counts as going on
@@ -178,8 +179,8 @@ class Consumer:
             began = time.monotonic()
             try:
                 with progress.handling():
-                    await self._inbox.process(group, records)
-                await self._give_way(group, time.monotonic() - began)
+                    ours = await self._inbox.process(group, records)
+                await self._give_way(group, len(records), ours, time.monotonic() - began)
             except Exception as error:
                 log.error("batch_handed_back", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
                 await asyncio.sleep(0.5)  # FastStream hands it out again at once
@@ -187,11 +188,13 @@ class Consumer:
 
         return on_batch
 
-    async def _give_way(self, group: Group, took: float) -> None:
+    async def _give_way(self, group: Group, records: int, ours: int, took: float) -> None:
         """Facts share the processor with conversations: while these go on, small batches, and a pause after each."""
         now = time.monotonic()
-        if group is Group.ASK:
+        if group is Group.ASK and ours:
             self._talked_at = now
+        elif group is Group.ASK:
+            await asyncio.sleep(_GATHER if records >= _BULK else 0)
         elif group in self._subscribers:
             talking = now - self._talked_at < _TALK
             self._subscribers[group].max_records = _SMALL if talking else BATCH

@@ -55,18 +55,19 @@ class Inbox:
         """Wait no longer: what is not done is handed out again by the broker."""
         self._closing.set()
 
-    async def process(self, group: Group, records: Sequence[Any]) -> None:
-        """Do a batch of Kafka records, each partition's in order.
+    async def process(self, group: Group, records: Sequence[Any]) -> int:
+        """Do a batch of Kafka records, each partition's in order; how many of them were for us.
 
         Raises what keeps it from being done if that takes too long. Nothing of it is lost then, and what is done is
         not done again when it comes back.
         """
         items, unreadable = read_all(self._router, records)
         if not items and not unreadable:
-            return
+            return 0
         self._sizes.observe(len(items))
         with telemetry.batch("events", (item.event.traceparent for item in items)):
             await self._process(group.of(self._service), items, unreadable)
+        return len(items)
 
     async def _process(self, name: str, items: Sequence[Received], unreadable: Sequence[Dead]) -> None:
         turn = _Turn(self._closing)

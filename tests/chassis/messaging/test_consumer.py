@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from chassis import consumer as consuming
 from chassis import ids, inbox, known_customers, rewind, stores
 from chassis.consumer import Consumer
 from chassis.db import Conn
@@ -212,7 +213,8 @@ def nobody_gives_way(patch) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, nobody_gives_way])
-async def test_facts_give_way_while_conversations_go_on(world, router_of, planted, fault):
+async def test_facts_give_way_while_conversations_go_on(world, monkeypatch, planted, fault):
+    monkeypatch.setattr(consuming, "_TALK", 3.0)
     facts, asks = await world.contract(), await world.contract()
     router, sizes = Router(), []
 
@@ -232,10 +234,12 @@ async def test_facts_give_way_while_conversations_go_on(world, router_of, plante
             await world.joined(consumer)
             await world.send(asks.added(store_id=world.store_id, subject="a"))
             await world.until("SELECT times FROM tally", equals=1)
+            await world.send(facts.added(store_id=world.store_id, subject="a"))  # its poll began before
+            await world.caught_up(consumer)
             await many()
             await world.caught_up(consumer)
             assert max(sizes[1:]) <= 50
-            await asyncio.sleep(0.6)  # they are over: the next batch sees that, and the one behind it is large again
+            await asyncio.sleep(3.1)  # they are over: the next batch sees that, and the one behind it is large again
             sizes.clear()
             await many()
             await world.caught_up(consumer)
