@@ -93,7 +93,8 @@ async def remind(conn: Conn, now: datetime, limit: int) -> list[GrantExpiring]:
         UPDATE credit_grant g SET reminded = true
         FROM due JOIN locked USING (store_id, customer_id)
         JOIN account a USING (store_id, customer_id)
-        WHERE (g.store_id, g.customer_id, g.sequence) = (due.store_id, due.customer_id, due.sequence) AND g.open
+        WHERE (g.store_id, g.customer_id, g.sequence) = (due.store_id, due.customer_id, due.sequence)
+          AND g.open AND NOT g.reminded
         RETURNING g.store_id, g.entry_id, g.customer_id, g.left_minor, a.currency, g.expires_at
         """,
         now,
