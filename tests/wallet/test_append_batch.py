@@ -7,7 +7,7 @@ import pytest
 from handling import somebody_waits
 
 from wallet import store
-from wallet.postings import Captured, Placed, Posted, Refused, Released
+from wallet.postings import Captured, Placed, Posted, Refused, Released, Reverse
 
 
 def only(kind, outcomes):
@@ -143,6 +143,60 @@ async def test_a_claim_that_comes_again_is_answered_with_the_same_figures(ledger
     first, _, again = ledger.told
     assert again == first
     assert (again.balance_after_minor, again.cause.kind) == (25, "claim")
+
+
+async def indebted(ledger, debt):
+    """A customer who owes this much."""
+    customer = ledger.customer()
+    given, _ = await ledger.append(ledger.gift(customer, debt), ledger.gift(customer, -debt))
+    await ledger.append(Reverse(given.entry))
+    return customer
+
+
+async def test_a_claim_that_pays_debt_is_answered_with_what_is_left_each_time(ledger):
+    customer = await indebted(ledger, 6)
+    claim = ledger.credit(customer, 10)
+    (first,) = await ledger.append(claim)
+    credit, debit = ledger.told[-2:]
+    assert (credit.type, credit.amount_minor, credit.balance_after_minor, credit.settled_balance_minor) == (
+        "CREDIT",
+        10,
+        10,
+        4,
+    )
+    assert (debit.type, debit.amount_minor, debit.cause.kind, debit.balance_after_minor) == ("DEBIT", -6, "debt", 4)
+    await ledger.append(ledger.gift(customer, 100))
+    assert await ledger.append(claim) == [first._replace(again=True)]
+    assert ledger.told[-1] == credit
+
+
+async def test_a_claim_that_pays_debt_in_one_batch_twice_is_answered_alike(ledger):
+    claim = ledger.credit(await indebted(ledger, 6), 10)
+    first, again = await ledger.append(claim, claim)
+    assert again == first._replace(again=True)
+    assert ledger.told[-1] == ledger.told[-3]
+
+
+async def test_the_database_alone_refuses_a_second_reversal(ledger, monkeypatch):
+    """The planted fault: that it was reversed is not looked up."""
+
+    async def nothing_known(*_):
+        return {}
+
+    (given,) = await ledger.append(ledger.gift(ledger.customer(), 25))
+    await ledger.append(Reverse(given.entry))
+    monkeypatch.setattr(store.store_book, "answers", nothing_known)
+    with pytest.raises(asyncpg.UniqueViolationError, match="entry_cause"):
+        await ledger.append(Reverse(given.entry))
+
+
+async def test_a_claim_that_came_before_is_not_decided_again(ledger):
+    """Neither the cap nor the dates of today count for it."""
+    claim = ledger.credit(ledger.customer(), 25)
+    (first,) = await ledger.append(claim)
+    async with ledger.database.transaction(ledger.store_id) as conn:
+        await conn.execute("INSERT INTO terms VALUES ($1, 1, true, 1, 1, 'clip', 1, now())", ledger.store_id)
+    assert await ledger.append(claim) == [first._replace(again=True)]
 
 
 async def test_a_refused_claim_is_refused_again_whatever_changed(ledger):

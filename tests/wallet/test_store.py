@@ -37,6 +37,22 @@ async def test_an_account_is_never_overdrawn(ledger, worker, figures):
             await conn.execute(f"UPDATE account SET {figures} WHERE customer_id = $1", customer)
 
 
+@pytest.mark.parametrize("debt", [1, -1])
+async def test_no_debt_stands_beside_credit_that_is_available(ledger, worker, debt):
+    customer = await ledger.funded(5)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with worker.transaction() as conn:
+            await conn.execute("UPDATE account SET debt_minor = $2 WHERE customer_id = $1", customer, debt)
+
+
+@pytest.mark.parametrize("figures", ["held_minor = 6", "held_minor = -1", "left_minor = 6", "left_minor = 0"])
+async def test_a_grant_has_no_more_held_than_left_and_no_more_left_than_given(ledger, worker, figures):
+    customer = await ledger.funded(5)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with worker.transaction() as conn:
+            await conn.execute(f"UPDATE credit_grant SET {figures} WHERE customer_id = $1", customer)
+
+
 async def rows_seen(api, store_id):
     async with api.transaction(store_id) as conn:
         return [
