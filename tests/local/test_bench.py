@@ -7,7 +7,17 @@ from regulars.bench import Size
 from regulars.bench_postings import token
 from regulars.trouble import Trouble
 
-TINY = Size(rounds=1, seconds=0.5, customers=20, affiliates=4, orders=500, crowd=500, rows=2_000)
+TINY = Size(
+    rounds=1,
+    seconds=0.5,
+    customers=20,
+    affiliates=4,
+    orders=500,
+    crowd=500,
+    rows=2_000,
+    claims=200,
+    history=(30, 2_000),
+)
 
 
 def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys):
@@ -21,8 +31,10 @@ def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys)
     assert all(figure["floor"]["median"] > 0 for figure in figures.values() if "floor" in figure)
     assert [figure["figure"] for figure in found["figures"] if "met" in figure] == [
         "conversions, 1 client, p50",
-        "postings, 1,000 customers",
-        "postings, one hot customer",
+        "credits, 1,000 customers",
+        "credits, one hot customer",
+        "debits from ten grants, 1,000 customers",
+        "conversions credited (wallet)",
         "orders to figures (customers)",
         "orders to commissions (affiliates)",
         "conversions beside 100,000 orders, p99",
@@ -30,6 +42,9 @@ def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys)
         "gateway, added p50 at 1 connection",
         "publishing behind 200,000 dead rows",
         "outbox small again after the snapshot",
+        "a customer's history of 10 million entries, 25, 16 clients, p99",
+        "the store's history of 10 million entries, 25, 16 clients, p99",
+        "a balance beside 10 million entries, 16 clients, p99",
     ]
     legs = [leg["median"] for leg in found["breakdown"]["legs"]]
     assert len(legs) == 6
@@ -38,6 +53,22 @@ def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys)
     assert json.loads((tmp_path / "bench.json").read_text()) == found
     printed = capsys.readouterr().out
     assert all(title in printed for title in figures)
+
+
+def test_the_smaller_of_floor_and_ceiling_is_enough(monkeypatch):
+    line = bench_table.Line(
+        "credits", "/s", "rate", "pgbench", "floor", bench_table.Aim(times=0.7, of_ceiling=0.6), "ceiling"
+    )
+    monkeypatch.setitem(bench_table.LINES, "postings", (line,))
+
+    def met(rate, floor, ceiling):
+        rounds = [{"rate": rate, "floor": floor, "ceiling": ceiling, "postings_load": 1.0}]
+        (figure,) = bench_table.summary(rounds, ["postings"])["figures"]
+        assert figure["aim"] == "at least the smaller of 0.7 times pgbench and 0.6 times the HTTP ceiling"
+        return figure["met"]
+
+    assert [met(70, 100, 1_000), met(69, 100, 1_000)] == [True, False]
+    assert [met(60, 1_000, 100), met(59, 1_000, 100)] == [True, False]
 
 
 def test_a_reply_with_another_status_fails_the_bench(stack):

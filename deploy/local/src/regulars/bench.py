@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +15,19 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
-from regulars import bench_pgbench, bench_table, programs, waiting
+from regulars import bench_history, bench_pgbench, bench_table, programs, waiting
 from regulars.bench_conversions import Conversions
+from regulars.bench_crediting import Crediting
 from regulars.bench_edge import Edge
 from regulars.bench_folding import Folding
+from regulars.bench_history import History
 from regulars.bench_idle import Idle
 from regulars.bench_orders import Orders
 from regulars.bench_pgbench import CLIENTS, Pgbench
 from regulars.bench_postings import Postings, Samples, settle
 from regulars.bench_publishing import Publishing
 from regulars.bench_table import PARTS
+from regulars.seed import Say
 from regulars.shopping import Shopping
 from regulars.stack import Stack
 from regulars.trouble import Trouble
@@ -38,7 +41,10 @@ _VERIFIED = ("customers", "wallet", "affiliates")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. ``seconds`` is the length of each measurement; the counts are of one round."""
+    """How much is measured. ``seconds`` is the length of each measurement; the counts are of one round.
+
+    ``history`` is how many customers, with how many entries in all, the wallet has whose history is read.
+    """
 
     rounds: int = 3
     seconds: float = 5.0
@@ -47,6 +53,8 @@ class Size:
     orders: int = 50_000
     crowd: int = 100_000
     rows: int = 200_000
+    claims: int = 30_000
+    history: tuple[int, int] = (100_000, 10_000_000)
 
 
 def run(stack: Stack, size: Size, json_file: Path | None = None, parts: Sequence[str] = PARTS) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def run(stack: Stack, size: Size, json_file: Path | None = None, parts: Sequence
 
 def _measure(stack: Stack, size: Size, parts: Sequence[str]) -> list[Samples]:
     rounds = []
-    with err.status("preparing") as status, _ready(stack, size) as ready:
+    with err.status("preparing") as status, _ready(stack, size, status.update) as ready:
         for number in range(1, size.rounds + 1):
             samples: Samples = {}
             for part in parts:
@@ -83,25 +91,29 @@ def _measure(stack: Stack, size: Size, parts: Sequence[str]) -> list[Samples]:
 class _Ready:
     """What the parts work on, made when the first of them needs it, and warmed up: caches fill, plans are made."""
 
-    def __init__(self, stack: Stack, size: Size, floor: Pgbench) -> None:
+    def __init__(self, stack: Stack, size: Size, floor: Pgbench, exits: ExitStack, say: Say) -> None:
         self._stack = stack
         self._size = size
+        self._exits = exits
+        self._say = say
         seconds = size.seconds
         self.measures: dict[str, Callable[[], Samples]] = {
             "conversions": lambda: self._conversions.measure(floor, seconds),
             "postings": lambda: self._postings.measure(floor, seconds),
+            "crediting": lambda: Crediting(stack, self._postings.customers).measure(size.claims, seconds),
             "folding": lambda: self._folding.measure(size.orders),
             "crowd": lambda: self._folding.crowd(size.crowd, seconds),
             "edge": lambda: Edge(stack, self._postings.customers).measure(seconds),
             "publishing": lambda: Publishing(stack).measure(size.rows),
             "idle": lambda: Idle(stack).measure(seconds) | Idle(stack).starts(),
+            "history": lambda: self._history.measure(seconds),
         }
 
     @cached_property
     def _postings(self) -> Postings:
         postings = Postings.prepare(self._stack, self._size.customers)
         settle(self._stack)
-        postings.load(postings.customers, min(self._size.seconds, _WARM_UP))
+        postings.credit(postings.customers, min(self._size.seconds, _WARM_UP))
         return postings
 
     @cached_property
@@ -112,15 +124,19 @@ class _Ready:
         return conversions
 
     @cached_property
+    def _history(self) -> History:
+        return self._exits.enter_context(bench_history.seeded(self._stack, *self._size.history, self._say))
+
+    @cached_property
     def _folding(self) -> Folding:
         codes = waiting.run(_codes(self._stack, self._conversions.affiliates))
         return Folding(self._stack, Orders(self._stack.store_id, self._postings.customers, codes), self._conversions)
 
 
 @contextmanager
-def _ready(stack: Stack, size: Size) -> Iterator[_Ready]:
-    with bench_pgbench.scratch(stack, size.customers) as floor:
-        yield _Ready(stack, size, floor)
+def _ready(stack: Stack, size: Size, say: Say) -> Iterator[_Ready]:
+    with bench_pgbench.scratch(stack, size.customers) as floor, ExitStack() as exits:
+        yield _Ready(stack, size, floor, exits, say)
 
 
 async def _codes(stack: Stack, affiliates: Sequence[str]) -> list[str]:

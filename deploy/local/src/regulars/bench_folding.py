@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from regulars import bench_floor, bench_orders, waiting
+from contracts.topics import ORDERS
+from regulars import bench_floor, bench_topics, waiting
 from regulars.bench_conversions import Conversions
-from regulars.bench_orders import Offsets, Orders
+from regulars.bench_orders import Orders
 from regulars.bench_pgbench import drop_database
 from regulars.bench_postings import Samples, settle
+from regulars.bench_topics import Offsets
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
@@ -41,9 +43,9 @@ class Folding:
         """One round: so many orders folded by each service alone, then by the floor."""
         settle(self.stack)
         with self._stopped():
-            begin = waiting.run(bench_orders.ends(self.stack.kafka_bootstrap))
-            waiting.run(self.orders.send(self.stack.kafka_bootstrap, events))
-            end = waiting.run(bench_orders.ends(self.stack.kafka_bootstrap))
+            begin = waiting.run(bench_topics.ends(self.stack.kafka_bootstrap, ORDERS))
+            waiting.run(self._send(events))
+            end = waiting.run(bench_topics.ends(self.stack.kafka_bootstrap, ORDERS))
             samples = {f"fold_{service}_rate": self._fold(service, begin, end) for service in FOLDERS}
             return samples | {"fold_floor_rate": self._floor(begin, end)}
 
@@ -52,7 +54,7 @@ class Folding:
         settle(self.stack)
         alone = self.conversions.convert(_CLIENTS, seconds)
         with ThreadPoolExecutor(1) as pool:
-            sending = pool.submit(asyncio.run, self.orders.send(self.stack.kafka_bootstrap, events))
+            sending = pool.submit(asyncio.run, self._send(events))
             crowded = self.conversions.convert(_CLIENTS, seconds)
             sending.result()
         settle(self.stack, 240)
@@ -62,6 +64,9 @@ class Folding:
             "crowd_p50": crowded.p50_ms,
             "crowd_p99": crowded.p99_ms,
         }
+
+    async def _send(self, events: int) -> None:
+        await bench_topics.send(self.stack.kafka_bootstrap, "carts", self.orders.made(events))
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:
@@ -78,7 +83,7 @@ class Folding:
         starting = threading.Thread(target=self.stack.start, args=(service,), daemon=True)
         starting.start()
         try:
-            return waiting.run(bench_orders.rate(self.stack.kafka_bootstrap, service, begin, end))
+            return waiting.run(bench_topics.rate(self.stack.kafka_bootstrap, service, begin, end))
         finally:
             starting.join()
             self.stack.stop(service)
@@ -89,8 +94,8 @@ class Folding:
                 "bootstrap": self.stack.kafka_bootstrap,
                 "group": f"bench-{secrets.token_hex(4)}",
                 "database": self.stack.admin_database_url(_DATABASE),
-                "begin": [begin[place] for place in bench_orders.PLACES],
-                "end": [end[place] for place in bench_orders.PLACES],
+                "begin": [begin[place] for place in bench_topics.places(ORDERS)],
+                "end": [end[place] for place in bench_topics.places(ORDERS)],
             }
             done = subprocess.run(
                 [sys.executable, "-W", "ignore", "-m", "regulars.bench_floor"],

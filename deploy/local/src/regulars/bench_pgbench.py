@@ -16,45 +16,76 @@ from typing import NamedTuple
 import asyncpg
 
 from regulars import waiting
+from regulars.bench_grants import GRANTS
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
 CLIENTS = 64
 
-_DATABASE = "regulars_wallet_bench"
-_STORE = f"store_{1:026}"
+DATABASE = "regulars_wallet_bench"
+STORE = f"store_{1:026}"
+
 _SEED = """
-INSERT INTO account (store_id, customer_id, currency)
-SELECT $1, 'cus_' || lpad(n::text, 26, '0'), 'EUR' FROM generate_series(1, $2) AS n
+WITH opened AS (
+    INSERT INTO account (store_id, customer_id, currency, balance_minor, sequence, hash)
+    SELECT $1, 'cus_' || lpad(n::text, 26, '0'), 'EUR', $3::bigint * 1000000000, $3, sha256('x')
+    FROM generate_series(1, $2::int) AS n
+    RETURNING customer_id
+)
+INSERT INTO credit_grant (store_id, customer_id, sequence, entry_id, type, amount_minor, left_minor, expires_at,
+                          granted_at, open)
+SELECT $1, customer_id, n, 'wallet_tx_' || lpad(n::text, 26, '0'), 'ADJUSTMENT', 1000000000, 1000000000,
+       now() + n * interval '100 days', now(), true
+FROM opened, generate_series(1, $3::int) AS n
 """
 
 # As long as what the wallet writes; without a colon, which pgbench would take for a variable.
-_REPLY = "x" * 380
+_REPLY = "x" * 430
 _EVENT = "x" * 420
-_POSTING = rf"""
+_CUSTOMER = "'cus_' || lpad(:n, 26, '0')"
+_BEGIN = rf"""
 \set n random(1, :customers)
 \set key random(1, 9000000000000000000)
 BEGIN;
-SET LOCAL app.store_id = '{_STORE}';
+SET LOCAL app.store_id = '{STORE}';
 INSERT INTO idempotency (store_id, principal, key, method, path, fingerprint)
-VALUES ('{_STORE}', 'merchant', 'bench-' || :key, 'POST',
-        '/dev/v1/customers/cus_' || lpad(:n, 26, '0') || '/wallet/adjustments', sha256('x'))
+VALUES ('{STORE}', 'merchant', 'bench-' || :key, 'POST',
+        '/dev/v1/customers/' || {_CUSTOMER} || '/wallet/adjustments', sha256('x'))
 ON CONFLICT DO NOTHING;
-UPDATE account SET balance_minor = balance_minor + 100, sequence = sequence + 1
-WHERE store_id = '{_STORE}' AND customer_id = 'cus_' || lpad(:n, 26, '0')
-RETURNING balance_minor AS balance, sequence AS sequence \gset
-INSERT INTO entry (store_id, entry_id, customer_id, sequence, type, debit_account, credit_account, amount_minor,
-                   balance_after_minor, currency, cause_kind, cause_id, posted_at)
-VALUES ('{_STORE}', 'wallet_tx_' || lpad(:key, 26, '0'), 'cus_' || lpad(:n, 26, '0'), :sequence, 'ADJUSTMENT',
-        'adjustments', 'customer', 100, :balance, 'EUR', 'adjustment', 'wallet_tx_' || lpad(:key, 26, '0'), now());
+"""  # noqa: S608
+_END = rf"""
 UPDATE idempotency SET status = 201, body = '{_REPLY}', media_type = 'application/json'
-WHERE store_id = '{_STORE}' AND principal = 'merchant' AND key = 'bench-' || :key AND method = 'POST'
-  AND path = '/dev/v1/customers/cus_' || lpad(:n, 26, '0') || '/wallet/adjustments';
+WHERE store_id = '{STORE}' AND principal = 'merchant' AND key = 'bench-' || :key AND method = 'POST'
+  AND path = '/dev/v1/customers/' || {_CUSTOMER} || '/wallet/adjustments';
 INSERT INTO outbox (event_id, topic, key, type, store_id, payload, traceparent)
-VALUES (uuidv7(), 'wallet', 'cus_' || lpad(:n, 26, '0'), 'wallet.posted', '{_STORE}', '{_EVENT}',
+VALUES (uuidv7(), 'wallet', {_CUSTOMER}, 'wallet.posted', '{STORE}', '{_EVENT}',
         '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
 COMMIT;
 """  # noqa: S608
+_CREDIT = rf"""{_BEGIN}
+UPDATE account SET balance_minor = balance_minor + 100, sequence = sequence + 1, hash = sha256(hash)
+WHERE store_id = '{STORE}' AND customer_id = {_CUSTOMER}
+RETURNING balance_minor AS balance, sequence AS sequence \gset
+INSERT INTO entry (store_id, entry_id, customer_id, sequence, type, debit_account, credit_account, amount_minor,
+                   balance_after_minor, currency, cause_kind, cause_id, parts, posted_at, hash)
+VALUES ('{STORE}', 'wallet_tx_' || lpad(:key, 26, '0'), {_CUSTOMER}, :sequence, 'ADJUSTMENT', 'adjustments', 'customer',
+        100, :balance, 'EUR', 'adjustment', 'wallet_tx_' || lpad(:key, 26, '0'), '[]', now(), sha256('x'));
+INSERT INTO credit_grant (store_id, customer_id, sequence, entry_id, type, amount_minor, left_minor, held_minor,
+                          granted_at, open)
+VALUES ('{STORE}', {_CUSTOMER}, :sequence, 'wallet_tx_' || lpad(:key, 26, '0'), 'ADJUSTMENT', 100, 100, 0, now(), true);
+{_END}"""  # noqa: S608
+_DEBIT = rf"""{_BEGIN}
+UPDATE account SET balance_minor = balance_minor - 210, sequence = sequence + 1, hash = sha256(hash)
+WHERE store_id = '{STORE}' AND customer_id = {_CUSTOMER}
+RETURNING balance_minor AS balance, sequence AS sequence \gset
+UPDATE credit_grant SET left_minor = left_minor - 105, held_minor = 0, open = true
+WHERE store_id = '{STORE}' AND customer_id = {_CUSTOMER} AND sequence IN (1, 2);
+INSERT INTO entry (store_id, entry_id, customer_id, sequence, type, debit_account, credit_account, amount_minor,
+                   balance_after_minor, currency, cause_kind, cause_id, parts, posted_at, hash)
+VALUES ('{STORE}', 'wallet_tx_' || lpad(:key, 26, '0'), {_CUSTOMER}, :sequence, 'ADJUSTMENT', 'customer', 'adjustments',
+        210, :balance, 'EUR', 'adjustment', 'wallet_tx_' || lpad(:key, 26, '0'), '[[1, 105], [2, 105]]', now(),
+        sha256('x'));
+{_END}"""  # noqa: S608
 _COMMIT = r"""
 \set n random(1, 1000)
 BEGIN;
@@ -76,13 +107,17 @@ class Pgbench:
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self._stack = stack
-        self._scripts = {"posting": folder / "posting.sql", "commit": folder / "commit.sql"}
-        self._scripts["posting"].write_text(_POSTING)
-        self._scripts["commit"].write_text(_COMMIT)
+        self._folder = folder
+        for name, script in (("credit", _CREDIT), ("debit", _DEBIT), ("commit", _COMMIT)):
+            (folder / name).write_text(script)
 
-    def postings(self, customers: int, seconds: float) -> Rate:
-        """Postings one by one over 64 connections, on so many customers."""
-        return self._run("posting", CLIENTS, seconds, customers)
+    def credits(self, customers: int, seconds: float) -> Rate:
+        """Credits one by one over 64 connections, on so many customers."""
+        return self._run("credit", CLIENTS, seconds, customers)
+
+    def debits(self, customers: int, seconds: float) -> Rate:
+        """Debits one by one over 64 connections, each from two of ten grants, always the same two."""
+        return self._run("debit", CLIENTS, seconds, customers)
 
     def commits(self, seconds: float) -> Rate:
         """The least that a transaction with one row costs, on one connection."""
@@ -93,7 +128,7 @@ class Pgbench:
         command = [
             *(str(self._stack.program("pgbench")), "-n", "-D", f"customers={customers}"),
             *(str(part) for option in options.items() for part in option),
-            *("-f", str(self._scripts[script]), _DATABASE),
+            *("-f", str(self._folder / script), DATABASE),
         ]
         environment = os.environ | {
             "PGHOST": "127.0.0.1",
@@ -113,23 +148,23 @@ class Pgbench:
 
 @contextlib.contextmanager
 def scratch(stack: Stack, customers: int) -> Iterator[Pgbench]:
-    """A database with the wallet's schema and so many accounts, gone afterwards."""
-    waiting.run(drop_database(stack, _DATABASE))  # one that a killed run has left
+    """A database with the wallet's schema and so many accounts of ten grants each, gone afterwards."""
+    waiting.run(drop_database(stack, DATABASE))  # one that a killed run has left
     try:
         waiting.run(_prepare(stack, customers))
         with tempfile.TemporaryDirectory() as folder:
             yield Pgbench(stack, Path(folder))
     finally:
-        waiting.run(drop_database(stack, _DATABASE))
+        waiting.run(drop_database(stack, DATABASE))
 
 
 async def _prepare(stack: Stack, customers: int) -> None:
     from chassis import migrations  # noqa: PLC0415 - only a bench pays for it
 
-    await migrations.prepare(stack.admin_database_url(), "wallet", database=_DATABASE, password=stack.password)
-    connection = await asyncpg.connect(stack.admin_database_url(_DATABASE))
+    await migrations.prepare(stack.admin_database_url(), "wallet", database=DATABASE, password=stack.password)
+    connection = await asyncpg.connect(stack.admin_database_url(DATABASE))
     try:
-        await connection.execute(_SEED, _STORE, customers)
+        await connection.execute(_SEED, STORE, customers, GRANTS)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Store-credit postings over HTTP, straight to the wallet, beside pgbench that writes the same one by one."""
+"""Store-credit postings over HTTP, straight to the wallet, beside pgbench that writes the same and HTTP that writes nothing."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,8 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 
 from chassis.tokens import Caller, Signer
-from regulars import load, waiting
-from regulars.bench_pgbench import CLIENTS, Pgbench
+from regulars import bench_grants, bench_wallet, load, waiting
+from regulars.bench_pgbench import CLIENTS, Pgbench, Rate
 from regulars.load import Load, Plan
 from regulars.ports import SERVICES
 from regulars.shopping import Shopping
@@ -31,48 +31,69 @@ _QUIET = 60.0  # seconds that the services get to read what a measurement has le
 
 @dataclass(frozen=True)
 class Postings:
-    """What the measurement works on: the wallet of a running stack, and customers it gets to know."""
+    """What the measurement works on: the wallet of a running stack, and customers it gets to know.
+
+    ``customers`` are credited, ``spenders`` debited.
+    """
 
     stack: Stack
     customers: Sequence[str]
+    spenders: Sequence[str]
 
     @classmethod
     def prepare(cls, stack: Stack, customers: int) -> "Postings":
         """Make the customers as a merchant does."""
-        return cls(stack, waiting.run(_make_customers(stack, customers)))
+        made = waiting.run(_make_customers(stack, 2 * customers))
+        return cls(stack, made[:customers], made[customers:])
 
     def measure(self, pgbench: Pgbench, seconds: float) -> Samples:
         """One round: each figure and its floor one after the other, so that both meet the same machine."""
         samples: Samples = {}
         for name, customers in (("many", self.customers), ("hot", self.customers[:1])):
-            settle(self.stack)
-            samples |= self._wallet(name, customers, seconds)
-            settle(self.stack)
-            floor = pgbench.postings(len(customers), seconds)
-            samples |= {f"pgbench_{name}_rate": floor.per_second, f"pgbench_{name}_mean": floor.mean_ms}
+            samples |= self._wallet(name, partial(self.credit, customers, seconds))
+            samples |= self._pgbench(name, partial(pgbench.credits, len(customers), seconds))
+        waiting.run(bench_grants.top_up(self.stack, self.spenders))
+        samples |= self._wallet("debit", partial(self._debit, seconds))
+        samples |= self._pgbench("debit", partial(pgbench.debits, len(self.spenders), seconds))
+        settle(self.stack)
+        with bench_wallet.serving(self.stack, ["regulars.bench_ceiling"]) as url:
+            for name, customers in (("many", self.customers), ("hot", self.customers[:1])):
+                samples[f"ceiling_{name}_rate"] = self.credit(customers, seconds, url).per_second
         return samples
 
-    def load(self, customers: Sequence[str], seconds: float) -> Load:
+    def credit(self, customers: Sequence[str], seconds: float, url: str | None = None) -> Load:
         """Post 1 to random ones of the customers from 64 clients."""
+        return self._load(customers, seconds, '{"amount":1}', url)
+
+    def _debit(self, seconds: float) -> Load:
+        return self._load(self.spenders, seconds, f'{{"amount":-{bench_grants.DEBIT_MINOR / 100}}}')
+
+    def _load(self, customers: Sequence[str], seconds: float, body: str, url: str | None = None) -> Load:
         plan = Plan(
-            url=self.stack.url("wallet"),
+            url=url or self.stack.url("wallet"),
             paths=[f"/dev/v1/customers/{customer}/wallet/adjustments" for customer in customers],
             token=token(self.stack, "wallet"),
             clients=CLIENTS,
             seconds=seconds,
             status=201,
-            body='{"amount":1}',
+            body=body,
         )
         return load.run(plan)
 
-    def _wallet(self, name: str, customers: Sequence[str], seconds: float) -> Samples:
-        result, cpu = with_cpu(self.stack, partial(self.load, customers, seconds))
+    def _wallet(self, name: str, measurement: Callable[[], Load]) -> Samples:
+        settle(self.stack)
+        result, cpu = with_cpu(self.stack, measurement)
         return {
             f"wallet_{name}_rate": result.per_second,
             f"wallet_{name}_p50": result.p50_ms,
             f"wallet_{name}_p99": result.p99_ms,
             f"wallet_{name}_load": os.getloadavg()[0],
         } | {f"wallet_{name}_cpu_us_{program}": spent for program, spent in cpu.items()}
+
+    def _pgbench(self, name: str, measurement: Callable[[], Rate]) -> Samples:
+        settle(self.stack)
+        floor = measurement()
+        return {f"pgbench_{name}_rate": floor.per_second, f"pgbench_{name}_mean": floor.mean_ms}
 
 
 def token(stack: Stack, service: str, scope: str = "wallet.write") -> str:

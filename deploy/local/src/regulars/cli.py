@@ -154,7 +154,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, max=20, help="How often each figure is measured.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, max=30, help="How long each measurement takes.")] = 5,
 ) -> None:
-    """Measure the stack, each figure beside its floor; about fifteen minutes for all of it."""
+    """Measure the stack, each figure beside its floor; about half an hour for all of it."""
     from regulars.bench import Size, run  # noqa: PLC0415
     from regulars.bench_table import PARTS  # noqa: PLC0415
 

@@ -13,10 +13,10 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +24,7 @@ import asyncpg
 from contracts.customers import CustomerState
 from regulars import programs, seed_books, waiting
 from regulars.ports import PROGRAMS
-from regulars.seed_books import Books, Person
+from regulars.seed_books import Books, Cohort, Person
 from regulars.stack import Stack
 from regulars.trouble import Trouble
 
@@ -94,7 +94,7 @@ async def ledgers(
         await _write(conn, store_id, its)
         if introduce is not None:
             await introduce(its.people)
-        written += its.count
+        written += its.posted
         pace = written / (time.monotonic() - began)
         say(f"{written:,} of {entries:,} entries, {pace:,.0f} a second")
     say("tidying up")
@@ -103,7 +103,7 @@ async def ledgers(
     return written
 
 
-async def _made(cohorts: Any) -> AsyncIterator[Books]:
+async def _made(cohorts: Iterator[Cohort]) -> AsyncIterator[Books]:
     """The cohorts' books in order, made ahead on all processors."""
     loop, processors = asyncio.get_running_loop(), os.cpu_count() or 1
     with ProcessPoolExecutor(processors, multiprocessing.get_context("spawn")) as pool:

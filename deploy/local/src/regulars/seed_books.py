@@ -65,7 +65,7 @@ class Books(NamedTuple):
     people: list[Person]
     entries: bytes
     grants: bytes
-    count: int
+    posted: int
 
 
 def cohorts(store_id: str, currency: str, customers: int, entries: int, now: datetime) -> Iterator[Cohort]:
