@@ -125,6 +125,8 @@ async def test_a_balance_has_at_most_fifteen_digits(shop):
         (b'{"amount": 5, "type": "PAYMENT"}', 422, "literal_error"),
         (b'{"amount": 5, "expires_at": "2020-01-01T00:00:00Z"}', 422, "expires_at_past"),
         (b'{"amount": 5, "expires_at": "2099-01-01T00:00:00"}', 422, "timezone_aware"),
+        (b'{"amount": 5, "expires_at": "9999-12-31T23:59:59.999999Z"}', 422, "datetime_range"),
+        (b'{"amount": 5, "expires_at": "9999-12-31T23:59:59-05:00"}', 422, "datetime_range"),
         (b'{"amount": 5, "expires_at": "soon"}', 422, "datetime_from_date_parsing"),
         (b'{"amount": -5, "expires_at": "2099-01-01T00:00:00Z"}', 422, "expires_at_unused"),
         (b'{"amount": 5, "balance": 25}', 422, "extra_forbidden"),

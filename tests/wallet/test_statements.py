@@ -233,6 +233,7 @@ async def test_a_cursor_of_another_period_is_refused(store, live, path, customer
         ("from=2026-04-01T00:00:00Z", "missing"),
         ("from=0001-01-01T00:00:00%2B05:00&to=2026-04-01T00:00:00Z", "datetime_range"),
         ("from=2026-04-01T00:00:00Z&to=9999-12-31T23:59:59-05:00", "datetime_range"),
+        ("from=2026-04-01T00:00:00Z&to=9999-12-31T23:59:59.999999Z", "datetime_range"),
         ("from=soon&to=2026-04-01T00:00:00Z", "datetime_from_date_parsing"),
     ],
 )
@@ -243,7 +244,7 @@ async def test_what_is_no_period_is_refused(store, path, query, code):
 
 
 async def test_the_longest_period_there_is_can_be_asked_for(statements):
-    for told in await statements("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+    for told in await statements("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999998Z"):
         assert told == ((0, 0, 0, 0), (0, 0, 0, 0), {})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from chassis import clock, known_customers, problems, stores
 from chassis.batches import Queued
@@ -13,6 +13,7 @@ from chassis.money import Amount
 from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.wallet import EntryType
 from wallet import mails, store_lists
+from wallet.api.periods import Moment
 from wallet.api.shown import TransactionReply, show_entry
 from wallet.ledger import fits
 from wallet.postings import Expiry, Outcome, Post, Posted, Posting, Reason, Refused, Reverse
@@ -38,7 +39,7 @@ class Adjustment(BaseModel):
     )
     reason: Code | None = None
     note: Note | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     notify: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""Instants and periods as a query names them."""
+"""Instants as a body or a query names them, and periods of a query."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,12 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from chassis.problems import Flaw, Invalid
 
+_LAST = datetime.max.replace(tzinfo=UTC)
+
 
 def _utc(at: datetime) -> datetime:
+    """An instant in UTC that comes back from the database as it was: asyncpg takes the last one for infinity."""
     try:
-        return at.astimezone(UTC)
+        its = at.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("datetime_range", "There is no such instant in UTC") from None
+        its = _LAST
+    if its == _LAST:
+        raise PydanticCustomError("datetime_range", "There is no such instant in UTC")
+    return its
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
