@@ -7,6 +7,7 @@ import secrets
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,19 +48,21 @@ class Postings:
         return cls(stack, made[:customers], made[customers:])
 
     def measure(self, pgbench: Pgbench, seconds: float) -> Samples:
-        """One round: each figure and its floor one after the other, so that both meet the same machine."""
-        samples: Samples = {}
-        for name, customers in (("many", self.customers), ("hot", self.customers[:1])):
-            samples |= self._wallet(name, partial(self.credit, customers, seconds))
-            samples |= self._pgbench(name, partial(pgbench.credits, len(customers), seconds))
-        waiting.run(bench_grants.top_up(self.stack, self.spenders))
-        samples |= self._wallet("debit", partial(self._debit, seconds))
-        samples |= self._pgbench("debit", partial(pgbench.debits, len(self.spenders), seconds))
+        """One round: floors and ceilings, which leave no events behind, right before what they are compared with."""
         settle(self.stack)
+        samples: Samples = {}
+        workloads = (("many", self.customers), ("hot", self.customers[:1]))
         with bench_wallet.serving(self.stack, ["regulars.bench_ceiling"]) as url:
-            for name, customers in (("many", self.customers), ("hot", self.customers[:1])):
+            for name, customers in workloads:
                 samples[f"ceiling_{name}_rate"] = self.credit(customers, seconds, url).per_second
-        return samples
+        for name, customers in workloads:
+            settle(self.stack)
+            samples |= _floor(name, pgbench.credits(len(customers), seconds))
+            samples |= self._wallet(name, partial(self.credit, customers, seconds))
+        waiting.run(bench_grants.top_up(self.stack, self.spenders))
+        settle(self.stack)
+        samples |= _floor("debit", pgbench.debits(len(self.spenders), seconds))
+        return samples | self._wallet("debit", partial(self._debit, seconds))
 
     def credit(self, customers: Sequence[str], seconds: float, url: str | None = None) -> Load:
         """Post 1 to random ones of the customers from 64 clients."""
@@ -81,7 +84,6 @@ class Postings:
         return load.run(plan)
 
     def _wallet(self, name: str, measurement: Callable[[], Load]) -> Samples:
-        settle(self.stack)
         result, cpu = with_cpu(self.stack, measurement)
         return {
             f"wallet_{name}_rate": result.per_second,
@@ -90,10 +92,9 @@ class Postings:
             f"wallet_{name}_load": os.getloadavg()[0],
         } | {f"wallet_{name}_cpu_us_{program}": spent for program, spent in cpu.items()}
 
-    def _pgbench(self, name: str, measurement: Callable[[], Rate]) -> Samples:
-        settle(self.stack)
-        floor = measurement()
-        return {f"pgbench_{name}_rate": floor.per_second, f"pgbench_{name}_mean": floor.mean_ms}
+
+def _floor(name: str, measured: Rate) -> Samples:
+    return {f"pgbench_{name}_rate": measured.per_second, f"pgbench_{name}_mean": measured.mean_ms}
 
 
 def token(stack: Stack, service: str, scope: str = "wallet.write") -> str:
@@ -133,10 +134,16 @@ def settle(stack: Stack, seconds: float = _QUIET) -> None:
         Trouble: they are not done in time.
     """
     deadline = time.monotonic() + seconds
-    while busy := [name for name in SERVICES if name in stack.pids() and not _is_quiet(stack.url(name))]:
-        if time.monotonic() > deadline:
-            raise Trouble(f"{', '.join(busy)} did not work off its events within {seconds:.0f} s.")
-        time.sleep(0.1)
+    with ThreadPoolExecutor(len(SERVICES)) as pool:
+        while True:
+            names = [name for name in SERVICES if name in stack.pids()]
+            quiet = pool.map(_is_quiet, map(stack.url, names))
+            busy = [name for name, still in zip(names, quiet, strict=True) if not still]
+            if not busy:
+                return
+            if time.monotonic() > deadline:
+                raise Trouble(f"{', '.join(busy)} did not work off its events within {seconds:.0f} s.")
+            time.sleep(0.1)
 
 
 def _is_quiet(url: str) -> bool:
