@@ -124,6 +124,8 @@ async def test_a_hold_that_lapses_in_the_batch_that_captures_it_pays_with_other_
     purchase = ledger.Purchase(customer, 10)
     await ledger.append(ledger.gift(customer, 10, expires_at=day(3)), purchase.place)
     await ledger.append(ledger.gift(customer, 10))
+    at(4)
+    await ledger.append(Expire(customer))
     at(8)
     _, captured = await ledger.append(Lapse(purchase.hold_id, customer), purchase.capture)
     assert captured.entry.parts == ((2, 10),)

@@ -350,6 +350,7 @@ def run(driver, examples, steps):
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(lambda: Machine(driver()), settings=given)
