@@ -417,6 +417,7 @@ async def test_lists_are_paged(shop):
         ({"customer_ids": [NEVER_MINTED, "cus_1"]}, "/customer_ids/1", "customer_id_format"),
         ({"customer_ids": [f"{NEVER_MINTED}\n"]}, "/customer_ids/0", "customer_id_format"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at", "expires_at_past"),
+        ({"expires_at": "9999-12-31T23:59:59.999999Z"}, "/expires_at", "datetime_range"),
         ({"reason": "Not a code"}, "/reason", "string_pattern_mismatch"),
         ({"status": "FINISHED"}, "/status", "extra_forbidden"),
     ],

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, NamedTuple
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from chassis import clock, ids, problems, stores
 from chassis.batches import Queued
@@ -18,6 +18,7 @@ from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.ids import GIFT_BATCH, GIFT_CODE, SUFFIX, GiftBatchId, GiftCodeId
 from wallet import gift_codes, store_gift_codes, store_terms
 from wallet.api.adjustments import PROBLEMS, Code, Note
+from wallet.api.periods import Moment
 from wallet.api.promotions import positive
 from wallet.api.shown import TransactionReply, show_entry
 from wallet.gift_codes import Attempt, Batch, Flop, Gift, Status
@@ -43,7 +44,7 @@ class NewBatch(BaseModel):
 
     count: int = Field(ge=1, le=1000, strict=True)
     amount: Amount
-    redeem_until: AwareDatetime | None = None
+    redeem_until: Moment | None = None
     credit_expiry_days: Annotated[int, Field(ge=1, le=36_500, strict=True)] | None = None
     reason: Code | None = None
     note: Note | None = None

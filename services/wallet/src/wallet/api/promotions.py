@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, FailFast, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, TypeAdapter
 
 from chassis import clock, ids, stores
 from chassis.http import Api, Caller, Conn, Data, policy
@@ -15,6 +15,7 @@ from chassis.problems import Flaw, Invalid, NotFound
 from contracts.ids import CUSTOMER, PROMOTION, SUFFIX, CustomerId, PromotionId
 from wallet import store_promotions, store_terms
 from wallet.api.adjustments import Code, Note
+from wallet.api.periods import Moment
 from wallet.promotions import Promotion, Recipient, RecipientStatus, Status
 
 router = Api()
@@ -39,7 +40,7 @@ class NewPromotion(BaseModel):
     amount: Amount
     reason: Code | None = None
     note: Note | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     notify: bool = False
     customer_ids: Annotated[list[str], FailFast(), Field(min_length=1, max_length=100_000)]
 
