@@ -7,7 +7,7 @@ from datetime import datetime
 
 from contracts.wallet import EntryType, OverCap
 from wallet import holds, reversals
-from wallet.book import Account, Book, Line
+from wallet.book import LIMIT, Account, Book, Line
 from wallet.entries import CLAIM, MERGE, PROMOTION, Cause, Side
 from wallet.postings import (
     Done,
@@ -22,8 +22,6 @@ from wallet.postings import (
     Reverse,
     Transfer,
 )
-
-LIMIT = 10**15
 
 _ONLY_GIVE = {EntryType.CREDIT, EntryType.REFUND, EntryType.PROMO}
 _ONLY_TAKE = {EntryType.DEBIT, EntryType.PAYMENT, EntryType.EXPIRED}
