@@ -53,7 +53,7 @@ class Size:
     orders: int = 50_000
     crowd: int = 100_000
     rows: int = 200_000
-    claims: int = 30_000
+    claims: int = 50_000
     history: tuple[int, int] = (100_000, 10_000_000)
 
 
