@@ -14,6 +14,7 @@ class Credit:
     number: int
     left: int
     expires: datetime | None
+    expired: int = 0
 
 
 @dataclass(eq=False)
@@ -106,6 +107,7 @@ class PlainWallet:
         amount = self.free(credit)
         if self.is_over(credit) and amount:
             credit.left -= amount
+            credit.expired += amount
             self.write(person, "grant", "EXPIRED", gives=-amount, parts=[(credit, amount)])
 
     def pick(self, person: Person, amount: int, first: int | None = None) -> list[tuple[Credit, int]]:
@@ -190,13 +192,18 @@ class PlainWallet:
             return ("refused", "already_reversed")
         if line.kind not in {"adjustment", "gift_code", "promotion"} or not line.gives:
             return ("refused", "not_reversible")
+        amount = line.gives
+        if amount > 0:
+            amount -= next(credit.expired for credit in person.credits if credit.number == line.number)
+        if not amount:
+            return ("refused", "nothing_left")
         self.undone.add(line)
         first = len(person.lines)
         if line.gives > 0:
-            taken = min(line.gives, self.available(person))
+            taken = min(amount, self.available(person))
             if taken:
                 self.take(person, taken, "reversal", "ADJUSTMENT", first=line.number)
-            if owed := line.gives - taken:
+            if owed := amount - taken:
                 self.write(person, "shortfall" if taken else "reversal", "ADJUSTMENT", owes=owed)
         else:
             parts = [(credit, line.parts[credit.number]) for credit in person.credits if credit.number in line.parts]

@@ -40,6 +40,25 @@ def test_what_is_spent_is_taken_from_other_credit_and_what_is_not_there_is_owed(
     assert (wallet.debt, posted.balance_minor) == (3, 0)
 
 
+def test_what_expired_is_gone_and_asked_back_from_nobody():
+    wallet = Wallet()
+    given = wallet.give(10, 1)
+    wallet.take(4)
+    wallet.wait_until(1)
+    wallet.give(10)
+    posted = wallet.reverse(given)
+    assert (posted.entry.amount_minor, posted.balance_minor) == (4, 6)
+
+
+def test_of_what_expired_whole_nothing_is_left_to_undo():
+    wallet = Wallet()
+    given = wallet.give(10, 1)
+    wallet.wait_until(1)
+    wallet.give(10)
+    assert wallet.reverse(given) == Refused("nothing_left")
+    assert wallet.left == [(3, 10)]
+
+
 def test_what_is_all_spent_is_all_owed_in_one_entry():
     wallet = Wallet()
     given = wallet.give(10)

@@ -23,7 +23,7 @@ _GROUP = "wallet.ask"
 _LISTENERS = ("customers", "affiliates")
 _WAITS_FOR_CLAIMS = "affiliates.ask"
 _ROWS = 500  # a commit
-_EVENT = b"x" * 420  # as long as what the wallet tells
+_EVENT = b"x" * 360  # as long as what the wallet tells
 _SQL = """
 WITH moved AS (
     UPDATE account SET balance_minor = balance_minor + 100, sequence = sequence + 1, hash = sha256(hash)

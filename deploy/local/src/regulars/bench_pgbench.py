@@ -40,8 +40,8 @@ FROM opened, generate_series(1, $3::int) AS n
 """
 
 # As long as what the wallet writes; without a colon, which pgbench would take for a variable.
-_REPLY = "x" * 430
-_EVENT = "x" * 420
+_REPLY = "x" * 365
+_EVENT = "x" * 360
 _CUSTOMER = "'cus_' || lpad(:n, 26, '0')"
 _BEGIN = rf"""
 \set n random(1, :customers)

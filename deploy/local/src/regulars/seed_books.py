@@ -22,7 +22,7 @@ from wallet.terms import Terms
 ENTRY_COLUMNS = ("store_id", *Entry._fields)
 GRANT_COLUMNS = (
     *("store_id", "customer_id", "sequence", "entry_id", "type", "amount_minor", "left_minor", "held_minor"),
-    *("expires_at", "granted_at", "open"),
+    *("expires_at", "granted_at", "expired_minor", "open"),
 )
 
 _COHORT = 50_000  # entries
@@ -36,6 +36,7 @@ _MOST = 700  # times what most get
 _LARGEST = 5_000  # minor units of one credit
 _SHORT_LIVED = 0.2  # of the credits
 _LIVES = range(30, 365)  # days
+_REMINDED = timedelta(days=Terms().reminder_days or 0)  # before it is over
 _TIDY = 16  # postings
 
 
@@ -89,7 +90,7 @@ def books(cohort: Cohort) -> Books:
         book = _lived(cohort, luck, joined_at, count)
         people.append(Person(joined_at, *book.accounts.values()))
         entries += [_entry_line(cohort.store_id, entry) for entry in book.entries]
-        grants += [_grant_line(cohort.store_id, whose, grant) for (whose, _), grant in book.touched_grants.items()]
+        grants += [_grant_line(cohort, whose, grant) for (whose, _), grant in book.touched_grants.items()]
     entries.sort()  # by their ids, which is by time: as a service would have written them
     return Books(people, "".join(entries).encode(), "".join(grants).encode(), len(entries))
 
@@ -175,11 +176,12 @@ def _entry_line(store_id: str, entry: Entry) -> str:
     )
 
 
-def _grant_line(store_id: str, customer_id: str, grant: Grant) -> str:
+def _grant_line(cohort: Cohort, customer_id: str, grant: Grant) -> str:
+    reminded = grant.expires_at is not None and grant.expires_at <= cohort.now + _REMINDED
     return (
-        f"{store_id}\t{customer_id}\t{grant.sequence}\t{grant.entry_id}\t{grant.type}\t{grant.amount_minor}"
+        f"{cohort.store_id}\t{customer_id}\t{grant.sequence}\t{grant.entry_id}\t{grant.type}\t{grant.amount_minor}"
         f"\t{grant.left_minor}\t{grant.held_minor}\t{_told(grant.expires_at)}\t{grant.granted_at}"
-        f"\t{grant.left_minor > 0}\n"
+        f"\t{grant.left_minor > 0}\t{reminded}\n"
     )
 
 

@@ -190,6 +190,7 @@ class Book:
         if amount := grant.free_minor:
             parts, cause = (Part(grant.sequence, amount),), Cause(GRANT, grant.entry_id)
             self.enter(account, Line(EntryType.EXPIRED, Side.CUSTOMER, Side.BREAKAGE, amount, cause, parts))
+            grant.expired_minor += amount
 
     def _move(self, account: Account, entry: Entry) -> None:
         """Have the grants follow an entry."""

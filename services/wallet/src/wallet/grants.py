@@ -12,7 +12,10 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Grant:
-    """A credit. ``held_minor`` of ``left_minor`` is set aside; it expires with ``expires_at``, ``None``: never."""
+    """A credit. ``held_minor`` of ``left_minor`` is set aside; it expires with ``expires_at``, ``None``: never.
+
+    ``expired_minor`` of it did.
+    """
 
     sequence: int
     entry_id: str
@@ -22,6 +25,7 @@ class Grant:
     held_minor: int
     expires_at: datetime | None
     granted_at: datetime
+    expired_minor: int = 0
     is_new: bool = False
 
     @property

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     EXPIRES_AT_PAST = "expires_at_past"
     HOLD_ENDED = "hold_ended"
     INSUFFICIENT_CREDIT = "insufficient_credit"
+    NOTHING_LEFT = "nothing_left"
     NOT_REVERSIBLE = "not_reversible"
     ORDER_MISMATCH = "order_mismatch"
     ORDER_PAID = "order_paid"

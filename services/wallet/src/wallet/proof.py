@@ -2,14 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from contracts.wallet import EntryType
 from wallet import chain
 from wallet.entries import Entry
 
 
+class Left(NamedTuple):
+    """What is left of a grant, and how much of it expired."""
+
+    left_minor: int
+    expired_minor: int = 0
+
+
+_NOTHING = Left(0)
+
+
 @dataclass(slots=True)
 class Standing:
-    """Where a customer's entries have come to. ``grants``: what those still open have left, by sequence."""
+    """Where a customer's entries have come to.
+
+    ``grants``: what they have left and what expired, by sequence, of those that have either.
+    """
 
     store_id: str
     customer_id: str
@@ -18,7 +33,7 @@ class Standing:
     balance_minor: int = 0
     debt_minor: int = 0
     hash: bytes = b""
-    grants: dict[int, int] = field(default_factory=dict)
+    grants: dict[int, Left] = field(default_factory=dict)
 
     def follow(self, entries: Iterable[Entry]) -> list[str]:
         """Go on with the next entries; what is wrong with them, a sentence each."""
@@ -50,7 +65,7 @@ class Standing:
 
     def _move(self, entry: Entry) -> list[str]:
         if entry.opens_grant:
-            self.grants[entry.sequence] = entry.amount_minor
+            self.grants[entry.sequence] = Left(entry.amount_minor)
             return []
         if not entry.change_minor:
             return ["has parts of grants, but moves no balance"] if entry.parts else []
@@ -58,11 +73,13 @@ class Standing:
             return ["has parts of grants that do not make its amount"]
         sign, wrong = (1 if entry.change_minor > 0 else -1), []
         for part in entry.parts:
-            left = self.grants.pop(part.sequence, 0) + sign * part.amount_minor
-            if left > 0:
-                self.grants[part.sequence] = left
-            elif left < 0:
-                wrong.append(f"takes {-left} more than grant {part.sequence} had left")
+            before = self.grants.pop(part.sequence, _NOTHING)
+            expired = part.amount_minor if entry.type == EntryType.EXPIRED else 0
+            after = Left(before.left_minor + sign * part.amount_minor, before.expired_minor + expired)
+            if after.left_minor < 0:
+                wrong.append(f"takes {-after.left_minor} more than grant {part.sequence} had left")
+            if any(after):
+                self.grants[part.sequence] = after
         return wrong
 
     def say(self, sentence: str) -> str:

@@ -105,7 +105,8 @@ async def _first_grants(conn: Conn, store_id: str, customer_ids: Sequence[str], 
         SELECT c.customer_id, g.*
         FROM unnest($2::text[]) AS c (customer_id)
         CROSS JOIN LATERAL (
-            SELECT sequence, entry_id, type, amount_minor, left_minor, held_minor, expires_at, granted_at
+            SELECT sequence, entry_id, type, amount_minor, left_minor, held_minor, expires_at, granted_at,
+                   expired_minor
             FROM credit_grant
             WHERE store_id = $1 AND customer_id = c.customer_id AND open
             ORDER BY expires_at, sequence
@@ -123,7 +124,7 @@ async def _read_named(conn: Conn, book: Book, wanted: Wanted) -> None:
     rows = await conn.rows(
         """
         SELECT g.customer_id, sequence, g.entry_id, g.type, g.amount_minor, g.left_minor, g.held_minor, g.expires_at,
-               g.granted_at
+               g.granted_at, g.expired_minor
         FROM unnest($2::text[], $3::bigint[]) AS n (customer_id, sequence)
         JOIN credit_grant g USING (customer_id, sequence)
         WHERE g.store_id = $1

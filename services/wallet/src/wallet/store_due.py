@@ -25,17 +25,12 @@ async def lock_expiring(conn: Conn, now: datetime, limit: int) -> list[tuple[str
     return [(row[0], row[1]) for row in rows]
 
 
-async def lock_lapsing(conn: Conn, now: datetime, limit: int) -> list[tuple[str, str, str]]:
-    """Lock the accounts of holds whose time is over: (store id, customer id, hold id)."""
+async def lapsing(conn: Conn, now: datetime, limit: int) -> list[tuple[str, str, str]]:
+    """Holds whose time is over: (store id, customer id, hold id). Locks nothing: what they free may move to others."""
     rows = await conn.rows(
         """
-        WITH due AS (
-            SELECT store_id, customer_id, hold_id FROM hold
-            WHERE status = 'placed' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
-        )
-        SELECT a.store_id, a.customer_id, due.hold_id FROM account a JOIN due USING (store_id, customer_id)
-        ORDER BY a.store_id, a.customer_id, due.hold_id
-        FOR UPDATE OF a SKIP LOCKED
+        SELECT store_id, customer_id, hold_id FROM hold
+        WHERE status = 'placed' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
         """,
         now,
         limit,

@@ -7,12 +7,13 @@ import asyncpg
 
 from chassis.db import Conn
 from wallet.entries import Entry
-from wallet.proof import Standing
+from wallet.proof import Left, Standing
 from wallet.store_book import entry
 
 _SHOWN = 100
 _ACCOUNTS = 500
 _ENTRIES = 20_000
+_NOTHING = Left(0)
 
 Key = tuple[str, str]  # (store id, customer id)
 
@@ -39,7 +40,7 @@ def _key(row: asyncpg.Record) -> Key:
 def _standing(row: asyncpg.Record, *, whole: bool) -> Standing:
     if whole or row["checked"] is None:
         return Standing(*_key(row), row["currency"])
-    grants = dict[int, int](json.loads(row["grants"]))
+    grants = {sequence: Left(*left) for sequence, left in json.loads(row["grants"])}
     checked = row["checked"], row["checked_balance"], row["checked_debt"], row["checked_hash"]
     return Standing(*_key(row), row["currency"], *checked, grants)
 
@@ -113,24 +114,24 @@ async def _entries(conn: Conn, keys: Sequence[Key], after: Sequence[int]) -> lis
     )
 
 
-async def _grants(conn: Conn, keys: Sequence[Key]) -> dict[Key, dict[int, int]]:
+async def _grants(conn: Conn, keys: Sequence[Key]) -> dict[Key, dict[int, Left]]:
     rows = await conn.rows(
         """
-        SELECT g.store_id, g.customer_id, g.sequence, g.left_minor
+        SELECT g.store_id, g.customer_id, g.sequence, g.left_minor, g.expired_minor
         FROM unnest($1::text[], $2::text[]) AS k (store_id, customer_id)
         JOIN credit_grant g USING (store_id, customer_id)
-        WHERE g.open
+        WHERE g.open OR g.expired_minor > 0
         """,
         [store_id for store_id, _ in keys],
         [customer_id for _, customer_id in keys],
     )
-    found: dict[Key, dict[int, int]] = {}
+    found: dict[Key, dict[int, Left]] = {}
     for row in rows:
-        found.setdefault(_key(row), {})[row["sequence"]] = row["left_minor"]
+        found.setdefault(_key(row), {})[row["sequence"]] = Left(row["left_minor"], row["expired_minor"])
     return found
 
 
-def _compare(row: asyncpg.Record, standing: Standing, grants: dict[int, int], wrong: list[str]) -> set[Key]:
+def _compare(row: asyncpg.Record, standing: Standing, grants: dict[int, Left], wrong: list[str]) -> set[Key]:
     """Whether an account and its grants are what the entries come to."""
     flaws = [
         f"has the {name} {row[column]}, its entries make {value}"
@@ -145,9 +146,11 @@ def _compare(row: asyncpg.Record, standing: Standing, grants: dict[int, int], wr
         flaws.append("does not end with the hash of its last entry")
     if grants != standing.grants:
         flaws += [
-            f"has {grants.get(sequence, 0)} left of grant {sequence}, its entries leave {standing.grants.get(sequence, 0)}"
+            f"has {has.left_minor} left of grant {sequence} and {has.expired_minor} expired, "
+            f"its entries make it {made.left_minor} and {made.expired_minor}"
             for sequence in sorted(grants.keys() | standing.grants.keys())
-            if grants.get(sequence, 0) != standing.grants.get(sequence, 0)
+            for has, made in [(grants.get(sequence, _NOTHING), standing.grants.get(sequence, _NOTHING))]
+            if has != made
         ]
     wrong += [standing.say(flaw) for flaw in flaws]
     return {_key(row)} if flaws else set()

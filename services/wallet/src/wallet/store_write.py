@@ -55,24 +55,25 @@ async def _write_entries(conn: Conn, store_id: str, book: Book) -> None:
         ), granted AS (
             INSERT INTO credit_grant (
                 store_id, customer_id, sequence, entry_id, type, amount_minor, left_minor, held_minor, expires_at,
-                granted_at, open
+                granted_at, expired_minor, open
             )
             SELECT $1, *, left_minor > 0 FROM unnest(
                 $19::text[], $20::bigint[], $21::text[], $22::text[], $23::bigint[], $24::bigint[], $25::bigint[],
-                $26::timestamptz[], $27::timestamptz[]
-            ) AS g (customer_id, sequence, entry_id, type, amount_minor, left_minor, held_minor, expires_at, granted_at)
+                $26::timestamptz[], $27::timestamptz[], $28::bigint[]
+            ) AS g (customer_id, sequence, entry_id, type, amount_minor, left_minor, held_minor, expires_at, granted_at,
+                    expired_minor)
         )
         UPDATE account a
         SET balance_minor = n.balance_minor, held_minor = n.held_minor, debt_minor = n.debt_minor,
             sequence = n.sequence, hash = n.hash, due_at = n.due_at
-        FROM unnest($28::text[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bytea[],
-                    $34::timestamptz[])
+        FROM unnest($29::text[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bytea[],
+                    $35::timestamptz[])
              AS n (customer_id, balance_minor, held_minor, debt_minor, sequence, hash, due_at)
         WHERE a.store_id = $1 AND a.customer_id = n.customer_id
         """,
         store_id,
         *_columns([_entry_row(entry) for entry in book.entries], 17),
-        *_columns([_grant_row(*grant) for grant in new], 9),
+        *_columns([_grant_row(*grant) for grant in new], 10),
         *_account_columns(book),
     )
 
@@ -100,6 +101,7 @@ def _grant_row(customer_id: str, grant: Grant) -> tuple[Any, ...]:
         grant.held_minor,
         grant.expires_at,
         grant.granted_at,
+        grant.expired_minor,
     )
 
 
@@ -111,13 +113,16 @@ async def _write_grants(conn: Conn, store_id: str, grants: Sequence[tuple[str, G
     await conn.execute(
         """
         UPDATE credit_grant g
-        SET left_minor = n.left_minor, held_minor = n.held_minor, open = n.left_minor > 0
-        FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-             AS n (customer_id, sequence, left_minor, held_minor)
+        SET left_minor = n.left_minor, held_minor = n.held_minor, expired_minor = n.expired_minor,
+            open = n.left_minor > 0
+        FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+             AS n (customer_id, sequence, left_minor, held_minor, expired_minor)
         WHERE g.store_id = $1 AND g.customer_id = n.customer_id AND g.sequence = n.sequence
         """,
         store_id,
-        *_columns([(customer_id, g.sequence, g.left_minor, g.held_minor) for customer_id, g in grants], 4),
+        *_columns(
+            [(customer_id, g.sequence, g.left_minor, g.held_minor, g.expired_minor) for customer_id, g in grants], 5
+        ),
     )
 
 

@@ -24,7 +24,7 @@ async def expire(conn: Conn, now: datetime) -> int:
 
 async def lapse(conn: Conn, now: datetime) -> int:
     """End the holds that nobody ended in time."""
-    due = await store_due.lock_lapsing(conn, now, _SLICE)
+    due = await store_due.lapsing(conn, now, _SLICE)
     return await _append(conn, [(store_id, Lapse(hold_id, customer_id)) for store_id, customer_id, hold_id in due])
 
 

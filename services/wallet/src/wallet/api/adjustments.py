@@ -102,12 +102,20 @@ class NotReversible(problems.Refused):
     title = "A transaction of this kind cannot be reversed"
 
 
+class NothingLeft(problems.Refused):
+    """Credit that expired whole is gone: there is nothing to take back."""
+
+    code = "nothing_left"
+    title = "This credit has expired"
+
+
 PROBLEMS: dict[str, type[problems.Refused]] = {
     Reason.INSUFFICIENT_CREDIT: InsufficientCredit,
     Reason.BALANCE_CAP: BalanceCap,
     Reason.BALANCE_LIMIT: BalanceLimit,
     Reason.REFUNDS_AS_CREDIT_OFF: RefundsAsCreditOff,
     Reason.ALREADY_REVERSED: AlreadyReversed,
+    Reason.NOTHING_LEFT: NothingLeft,
     Reason.NOT_REVERSIBLE: NotReversible,
 }
 

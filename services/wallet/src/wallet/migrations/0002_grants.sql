@@ -31,12 +31,15 @@ CREATE TABLE credit_grant (
     amount_minor bigint NOT NULL,
     left_minor bigint NOT NULL,
     held_minor bigint NOT NULL DEFAULT 0,
+    expired_minor bigint NOT NULL DEFAULT 0, -- nobody has it any more, so nobody can be asked to give it back
     expires_at timestamptz,
     granted_at timestamptz NOT NULL,
     open boolean NOT NULL,
     reminded boolean NOT NULL DEFAULT false,
     PRIMARY KEY (store_id, customer_id, sequence),
-    CONSTRAINT grant_is_covered CHECK (0 <= held_minor AND held_minor <= left_minor AND left_minor <= amount_minor),
+    CONSTRAINT grant_is_covered CHECK (
+        0 <= held_minor AND held_minor <= left_minor AND 0 <= expired_minor AND left_minor + expired_minor <= amount_minor
+    ),
     CONSTRAINT open_has_something_left CHECK (open = (left_minor > 0))
 ) WITH (fillfactor = 80);
 CREATE INDEX credit_grant_open ON credit_grant (store_id, customer_id, expires_at, sequence) WHERE open;
@@ -155,7 +158,7 @@ CREATE UNIQUE INDEX entry_promotion ON entry (store_id, cause_id, customer_id) W
 -- Rows lie in the order in which they were posted, so a period is a few ranges of pages.
 CREATE INDEX entry_posted ON entry USING brin (posted_at) WITH (pages_per_range = 32, autosummarize = on);
 
--- How far the books were proven, customer by customer (`python -m wallet verify`). grants: [[sequence, left], …]
+-- How far the books were proven, customer by customer (`python -m wallet verify`). grants: [[sequence, [left, expired]], …]
 CREATE TABLE checkpoint (
     store_id text NOT NULL,
     customer_id text NOT NULL,
