@@ -1,16 +1,18 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import asyncpg
 import pytest
-from typer.testing import CliRunner
 
 from chassis import ids
 from contracts.ids import STORE, SUFFIX
-from regulars import bench_grants, bench_wallet, cli, programs, seed, seed_books, waiting
+from regulars import bench_grants, bench_wallet, programs, seed, seed_books, waiting
 from regulars.bench_postings import token
 from regulars.shopping import Shopping
 from wallet.entries import Entry, Part
@@ -53,23 +55,23 @@ async def customers_of(stack, service, table="known_customer"):
     return {row["id"] for row in rows}
 
 
+def run(*command, **settings):
+    """What a Python module prints."""
+    environment = {**os.environ, **settings}
+    words = [sys.executable, "-m", *command]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False).stdout
+
+
 def proven(stack, service):
     """What a service says of all of its books."""
-    environment = stack.environment(service)
-    return cli.subprocess.run(
-        [cli.sys.executable, "-m", programs.module(service), "verify", "--whole"],
-        env={**cli.os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    return run(programs.module(service), "verify", "--whole", **stack.environment(service))
 
 
 @pytest.fixture(scope="module")
 async def seeded(stack):
     """What a seed of 60 customers with 3,000 entries wrote, and who was there before it."""
     before = await customers_of(stack, "customers", "customer")
-    done = seed.run(stack, 60, 3_000, lambda _: None)
+    done = await seed.add(stack, 60, 3_000, lambda _: None)
     return done, sorted(await customers_of(stack, "customers", "customer") - before)
 
 
@@ -89,6 +91,19 @@ def test_nothing_of_a_seed_is_over_and_still_there():
     people = seed_books.books(cohort).people
     assert all(account.due_at is None or account.due_at > NOW for _, account in people)
     assert any(account.due_at is not None for _, account in people)
+
+
+def test_of_what_is_over_within_a_week_the_customers_were_told():
+    (cohort,) = cohorts(40, 2_000)
+    lines = seed_books.books(cohort).grants.decode().splitlines()
+    grants = [dict(zip(seed_books.GRANT_COLUMNS, line.split("\t"), strict=True)) for line in lines]
+    dated = [grant for grant in grants if grant["expires_at"] != "\\N"]
+    week = NOW + timedelta(days=7)
+    assert {(datetime.fromisoformat(grant["expires_at"]) <= week, grant["reminded"]) for grant in dated} == {
+        (True, "True"),
+        (False, "False"),
+    }
+    assert {grant["reminded"] for grant in grants if grant["expires_at"] == "\\N"} == {"False"}
 
 
 def test_most_customers_have_a_few_entries_and_some_have_thousands():
@@ -158,11 +173,10 @@ async def test_a_seeded_customer_goes_on_where_the_seed_ended(stack, seeded):
 
 
 @pytest.mark.journeys
-async def test_a_second_seed_adds_to_the_first(stack, seeded, monkeypatch):
+async def test_a_second_seed_adds_to_the_first(stack, seeded):
     before = await customers_of(stack, "customers", "customer")
-    monkeypatch.setenv("REGULARS_FOLDER", str(stack.places.folder))
-    done = CliRunner().invoke(cli.app, ["seed", "--customers", "20"])
-    assert re.fullmatch(r"Added 20 customers with 2\d\d entries in \d+\.\d s\.\n", done.stdout)
+    told = run("regulars", "seed", "--customers", "20", REGULARS_FOLDER=str(stack.places.folder))
+    assert re.fullmatch(r"Added 20 customers with 2\d\d entries in \d+\.\d s\.\n", told)
     after = await customers_of(stack, "customers", "customer")
     assert (len(after - before), before <= after) == (20, True)
     assert proven(stack, "wallet") == "wallet: clean\n"
@@ -175,7 +189,7 @@ async def test_a_seed_that_dies_between_two_services_leaves_clean_books(stack, m
 
     monkeypatch.setattr(seed, "_meet", die)
     with pytest.raises(OSError, match="killed"):
-        seed.run(stack, 5, 50, lambda _: None)
+        await seed.add(stack, 5, 50, lambda _: None)
     assert [proven(stack, service) for service in ("wallet", "customers")] == ["wallet: clean\n", "customers: clean\n"]
 
 

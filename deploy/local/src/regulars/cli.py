@@ -1,5 +1,6 @@
 """The command `regulars`: the local stack, up and down, and what one does with it."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -141,7 +142,8 @@ def seed(
 
     stack = _started_quietly()
     with err.status("seeding") as shown:
-        done = work.run(stack, customers, 10 * customers if entries is None else entries, shown.update)
+        entries = 10 * customers if entries is None else entries
+        done = asyncio.run(work.add(stack, customers, entries, shown.update))
     out.print(f"Added {done.customers:,} customers with {done.entries:,} entries in {done.seconds:,.1f} s.")
 
 

@@ -22,7 +22,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.customers import CustomerState
-from regulars import programs, seed_books, waiting
+from regulars import programs, seed_books
 from regulars.ports import PROGRAMS
 from regulars.seed_books import Books, Cohort, Person
 from regulars.stack import Stack
@@ -45,16 +45,12 @@ class Done(NamedTuple):
     seconds: float
 
 
-def run(stack: Stack, customers: int, entries: int, say: Say) -> Done:
+async def add(stack: Stack, customers: int, entries: int, say: Say) -> Done:
     """Add customers with so many entries to the demo store of a running stack, beside what is there.
 
     Raises:
         Trouble: the wallet does not hear of the store.
     """
-    return waiting.run(_run(stack, customers, entries, say))
-
-
-async def _run(stack: Stack, customers: int, entries: int, say: Say) -> Done:
     began, tag, numbers = time.monotonic(), secrets.token_hex(3), itertools.count(1)
     keepers = [name for name in PROGRAMS if name != "wallet" and _keeps_customers(name)]
     names = ("wallet", "customers", *keepers)

@@ -6,8 +6,9 @@ together in every index. There are no orders, hence no holds and payments. Pure,
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from contracts.ids import CUSTOMER, WALLET_ENTRY
@@ -19,11 +20,10 @@ from wallet.ledger import decide
 from wallet.postings import Expire, Expiry, Post
 from wallet.terms import Terms
 
+_GRANT = tuple(field.name for field in fields(Grant) if field.name != "is_new")
+
 ENTRY_COLUMNS = ("store_id", *Entry._fields)
-GRANT_COLUMNS = (
-    *("store_id", "customer_id", "sequence", "entry_id", "type", "amount_minor", "left_minor", "held_minor"),
-    *("expires_at", "granted_at", "expired_minor", "open"),
-)
+GRANT_COLUMNS = ("store_id", "customer_id", *_GRANT, "open", "reminded")
 
 _COHORT = 50_000  # entries
 _PAST = timedelta(days=730)
@@ -178,11 +178,8 @@ def _entry_line(store_id: str, entry: Entry) -> str:
 
 def _grant_line(cohort: Cohort, customer_id: str, grant: Grant) -> str:
     reminded = grant.expires_at is not None and grant.expires_at <= cohort.now + _REMINDED
-    return (
-        f"{cohort.store_id}\t{customer_id}\t{grant.sequence}\t{grant.entry_id}\t{grant.type}\t{grant.amount_minor}"
-        f"\t{grant.left_minor}\t{grant.held_minor}\t{_told(grant.expires_at)}\t{grant.granted_at}"
-        f"\t{grant.left_minor > 0}\t{reminded}\n"
-    )
+    its = "\t".join(map(_told, attrgetter(*_GRANT)(grant)))
+    return f"{cohort.store_id}\t{customer_id}\t{its}\t{grant.left_minor > 0}\t{reminded}\n"
 
 
 def _told(value: object) -> str:
