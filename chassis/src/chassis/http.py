@@ -67,14 +67,14 @@ def policy(
     return mark
 
 
-def _conn(request: Request) -> db.Conn:
+async def _conn(request: Request) -> db.Conn:
     conn: db.Conn | None = request.state.conn
     if conn is None:
         raise Internal("a coalesced endpoint has no transaction of its own")
     return conn
 
 
-def _caller(request: Request) -> tokens.Caller:
+async def _caller(request: Request) -> tokens.Caller:
     caller: tokens.Caller = request.state.caller
     return caller
 

@@ -39,8 +39,7 @@ def parts(text: str) -> tuple[Part, ...]:
 
 def entry(row: Sequence[Any]) -> Entry:
     """An entry from its columns in the order of its fields."""
-    read = Entry(*row)
-    return read._replace(parts=parts(read.parts))  # type: ignore[arg-type]
+    return Entry(*row[:13], parts(row[13]), *row[14:])
 
 
 async def answers(conn: Conn, store_id: str, causes: Sequence[Cause]) -> dict[Cause, Posted | Refused]:
