@@ -39,7 +39,7 @@ def parts(text: str) -> tuple[Part, ...]:
 
 def entry(row: Sequence[Any]) -> Entry:
     """An entry from its columns in the order of its fields."""
-    return Entry(*row[:13], parts(row[13]), *row[14:])
+    return Entry._make((*row[:13], parts(row[13]), *row[14:]))
 
 
 async def answers(conn: Conn, store_id: str, causes: Sequence[Cause]) -> dict[Cause, Posted | Refused]:
