@@ -1,6 +1,8 @@
 """The ledger's only writer, on the real database."""
 
 import asyncio
+from datetime import timedelta
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -298,3 +300,11 @@ async def test_every_event_tells_the_epoch_of_this_database(ledger):
 
 async def test_an_empty_batch_is_nothing(ledger):
     assert await ledger.append() == []
+
+
+async def test_no_entry_is_posted_before_the_one_before_it_whatever_the_clocks_say(ledger, monkeypatch):
+    customer = await ledger.funded(5)
+    now = store.clock.now()
+    monkeypatch.setattr(store, "clock", SimpleNamespace(now=lambda: now - timedelta(hours=1)))
+    (later,) = await ledger.append(ledger.gift(customer, 5))
+    assert later.entry.posted_at == ledger.told[0].posted_at

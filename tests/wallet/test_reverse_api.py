@@ -63,6 +63,14 @@ def later(monkeypatch):
     return move
 
 
+async def test_replies_say_what_is_left_and_owed_in_the_end(shop):
+    given = (await shop.adjust(30)).data
+    await shop.adjust(-25)
+    said = [(await shop.reverse(given["id"], {})).data, (await shop.adjust(10)).data, (await shop.adjust(20)).data]
+    assert [(each["balance"], each["debt"]) for each in said] == [(0, 25), (0, 15), (5, 0)]
+    assert await shop.figures() == (5, 0)
+
+
 async def test_a_reversal_answers_the_entry_that_undoes(shop):
     given = (await shop.adjust(25)).data
     reply = await shop.reverse(given["id"], {"reason": "mistake", "note": "wrong customer"})

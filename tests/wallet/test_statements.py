@@ -228,13 +228,14 @@ async def test_a_cursor_of_another_period_is_refused(store, live, path, customer
         ("from=2026-03-01T00:00:00Z&to=2026-03-01T00:00:00Z", "period_empty"),
         ("from=2026-03-01T00:00:00Z&to=2026-03-01T00:30:00%2B01:00", "period_empty"),
         ("from=2026-03-01T00:00:00&to=2026-04-01T00:00:00Z", "timezone_aware"),
-        ("from=2026-03-01&to=2026-04-01T00:00:00Z", "timezone_aware"),
+        ("from=2026-03-01&to=2026-04-01T00:00:00Z", "datetime_format"),
         ("to=2026-04-01T00:00:00Z", "missing"),
         ("from=2026-04-01T00:00:00Z", "missing"),
         ("from=0001-01-01T00:00:00%2B05:00&to=2026-04-01T00:00:00Z", "datetime_range"),
         ("from=2026-04-01T00:00:00Z&to=9999-12-31T23:59:59-05:00", "datetime_range"),
         ("from=2026-04-01T00:00:00Z&to=9999-12-31T23:59:59.999999Z", "datetime_range"),
-        ("from=soon&to=2026-04-01T00:00:00Z", "datetime_from_date_parsing"),
+        ("from=soon&to=2026-04-01T00:00:00Z", "datetime_format"),
+        ("from=1700000000&to=2026-04-01T00:00:00Z", "datetime_format"),
     ],
 )
 async def test_what_is_no_period_is_refused(store, path, query, code):

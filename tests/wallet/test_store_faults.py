@@ -36,7 +36,10 @@ CORRUPTIONS = [
         "has 69 left of grant 1 and 0 expired, its entries make it 70 and 0",
     ),
     ("UPDATE credit_grant SET held_minor = 19 WHERE sequence = 1", "has 19 held, its holds make 20"),
-    ("UPDATE credit_grant SET open = false WHERE sequence = 3", "has 0 left of grant 3 and 0 expired, its entries make it 5 and 0"),
+    (
+        "UPDATE credit_grant SET open = false WHERE sequence = 3",
+        "has 0 left of grant 3 and 0 expired, its entries make it 5 and 0",
+    ),
     ("UPDATE credit_grant SET expires_at = NULL WHERE sequence = 3", "is not what its entry gave"),
     ("UPDATE credit_grant SET amount_minor = 101 WHERE sequence = 1", "is not what its entry gave"),
     ("DELETE FROM credit_grant WHERE sequence = 3", "has 0 left of grant 3 and 0 expired, its entries make it 5 and 0"),

@@ -176,15 +176,25 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         raise error
     flaws = [_flaw(details) for details in error.errors()]
     if any(flaw["code"] == "json_invalid" for flaw in flaws):
-        return _answer(MalformedJson(), request.state.request_id)
+        return _answer(MalformedJson(_why(error)), request.state.request_id)
     return _answer(Invalid(errors=flaws), request.state.request_id)
+
+
+def _why(error: RequestValidationError) -> str | None:
+    """What the parser said, where it said something."""
+    said: str | None = error.errors()[0].get("ctx", {}).get("error")
+    return said
+
+
+_OBJECTS = {"model_type", "model_attributes_type", "dict_type"}
 
 
 def _flaw(details: dict[str, Any]) -> Flaw:
     """A field that does not fit; says where and why, never what was sent."""
     where = details["loc"][1:] if details["loc"][0] == "body" else details["loc"]
     pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in where)
-    return Flaw(pointer=pointer, code=details["type"], message=details["msg"])
+    message = "A JSON object belongs here" if details["type"] in _OBJECTS else details["msg"]
+    return Flaw(pointer=pointer, code=details["type"], message=message)
 
 
 _BY_STATUS: dict[int, type[Problem]] = {

@@ -118,8 +118,8 @@ class Endpoint(APIRoute):
         """Call a coalesced endpoint with what its path names and its body. Raises what FastAPI would."""
         try:
             body = self._body_model.model_validate(await request.json())
-        except json.JSONDecodeError:
-            raise MalformedJson from None
+        except json.JSONDecodeError as error:
+            raise MalformedJson(error.msg) from None
         except ValidationError as error:
             flaws = error.errors(include_url=False, include_input=False, include_context=False)
             raise RequestValidationError([flaw | {"loc": ("body", *flaw["loc"])} for flaw in flaws]) from None

@@ -114,11 +114,11 @@ async def _made(cohorts: Iterator[Cohort]) -> AsyncIterator[Books]:
 async def _write(conn: asyncpg.Connection, store_id: str, its: Books) -> None:
     """One cohort in the wallet, in one transaction."""
     accounts = [
-        (store_id, a.customer_id, a.currency, a.balance_minor, a.sequence, a.hash, a.due_at)
+        (store_id, a.customer_id, a.currency, a.balance_minor, a.sequence, a.hash, a.due_at, a.posted_at)
         for _, a in its.people
         if a.sequence
     ]
-    columns = ("store_id", "customer_id", "currency", "balance_minor", "sequence", "hash", "due_at")
+    columns = ("store_id", "customer_id", "currency", "balance_minor", "sequence", "hash", "due_at", "posted_at")
     async with conn.transaction():
         await _know(conn, store_id, its.people)
         await conn.copy_records_to_table("account", records=accounts, columns=columns)

@@ -22,7 +22,7 @@ LIMIT = 10**15  # no balance and no debt is so large
 class Account:
     """A customer's credit in minor units: ``held_minor`` of ``balance_minor`` is set aside.
 
-    Nothing of it expires before ``due_at``; ``hash`` is that of its last entry.
+    Nothing of it expires before ``due_at``; ``hash`` and ``posted_at`` are those of its last entry.
     """
 
     customer_id: str
@@ -33,6 +33,7 @@ class Account:
     sequence: int = 0
     hash: bytes = b""
     due_at: datetime | None = None
+    posted_at: datetime | None = None
     grants: Grants = field(default_factory=Grants)
 
     @property
@@ -99,6 +100,7 @@ class Book:
         self.touched_accounts[account.customer_id] = account
         entry_id = self.mint()
         account.sequence += 1
+        account.posted_at = max(self.at, account.posted_at or self.at)  # whatever the clocks of two processes say
         cause = line.cause or Cause(ADJUSTMENT, entry_id)
         entry = Entry(
             entry_id,
@@ -116,7 +118,7 @@ class Book:
             line.reason,
             line.parts,
             line.expires_at,
-            self.at,
+            account.posted_at,
         )
         account.balance_minor += entry.change_minor
         account.debt_minor += entry.debt_change_minor
@@ -197,7 +199,15 @@ class Book:
         if entry.opens_grant:
             amount = entry.amount_minor
             grant = Grant(
-                entry.sequence, entry.entry_id, entry.type, amount, amount, 0, entry.expires_at, self.at, is_new=True
+                entry.sequence,
+                entry.entry_id,
+                entry.type,
+                amount,
+                amount,
+                0,
+                entry.expires_at,
+                entry.posted_at,
+                is_new=True,
             )
             account.grants.add(grant)
             account.note_due(grant.expires_at)

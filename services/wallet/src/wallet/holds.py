@@ -115,7 +115,7 @@ def _capture(book: Book, asked: Capture) -> Outcome:
 def _pay(book: Book, account: Account, hold: Hold, line: Line, rest: tuple[Part, ...]) -> Captured:
     entry = book.enter(account, line)
     assert line.cause is not None, "an order"
-    book.answers[line.cause] = Posted(entry, account.balance_minor, again=True)
+    book.answers[line.cause] = Posted(entry, account.balance_minor, account.debt_minor, again=True)
     ended = hold._replace(
         status=HoldStatus.CAPTURED,
         captured_minor=line.amount_minor,

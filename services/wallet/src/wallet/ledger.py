@@ -77,7 +77,7 @@ def _post(book: Book, posting: Post) -> Outcome:
     entry = book.enter(account, _give(book, posting, allowed) if allowed > 0 else _take(account, posting))
     if allowed > 0:
         book.net(account, entry.entry_id)
-    posted = Posted(entry, account.balance_minor)
+    posted = Posted(entry, account.balance_minor, account.debt_minor)
     if posting.cause is not None and posting.cause.kind != PROMOTION:  # that one gives to many
         book.answers[posting.cause] = posted._replace(again=True)
     return posted

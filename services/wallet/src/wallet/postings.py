@@ -162,10 +162,11 @@ class Refusal(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """There is an entry, ``again`` when it was there before. ``balance_minor``: when its debt was netted, too."""
+    """There is an entry, ``again`` when it was there before; balance and debt are those after all that it led to."""
 
     entry: Entry
     balance_minor: int
+    debt_minor: int
     again: bool = False
 
 

@@ -24,7 +24,7 @@ def reverse(book: Book, posting: Reverse) -> Outcome:
     if not _fits(account, origin, amount):
         return Refused(Reason.BALANCE_LIMIT.value)
     entry = _claw_back(book, account, posting, amount) if gave else _restore(book, account, posting)
-    posted = Posted(entry, account.balance_minor)
+    posted = Posted(entry, account.balance_minor, account.debt_minor)
     book.answers[cause] = posted._replace(again=True)
     return posted
 

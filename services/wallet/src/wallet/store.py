@@ -91,6 +91,7 @@ async def _lock_accounts(conn: Conn, store_id: str, customer_ids: list[str]) -> 
     rows = await conn.rows(
         """
         SELECT a.customer_id, a.currency, a.balance_minor, a.held_minor, a.debt_minor, a.sequence, a.hash, a.due_at,
+               a.posted_at,
                (SELECT id FROM epoch) AS epoch, t.store_id IS NOT NULL AS has_terms,
                t.refunds_as_credit, t.default_expiry_days, t.balance_cap_minor, t.promo_over_cap, t.reminder_days
         FROM account a
@@ -102,7 +103,7 @@ async def _lock_accounts(conn: Conn, store_id: str, customer_ids: list[str]) -> 
         store_id,
         customer_ids,
     )
-    accounts = {row[0]: Account(*row[:8]) for row in rows}
+    accounts = {row[0]: Account(*row[:9]) for row in rows}
     its = rows[0]
-    terms = Terms(its[10], its[11], its[12], OverCap(its[13]), its[14]) if its["has_terms"] else Terms()
+    terms = Terms(its[11], its[12], its[13], OverCap(its[14]), its[15]) if its["has_terms"] else Terms()
     return accounts, terms, its["epoch"]

@@ -49,7 +49,8 @@ async def answers(conn: Conn, store_id: str, causes: Sequence[Cause]) -> dict[Ca
         """
         SELECT e.entry_id, e.customer_id, e.sequence, e.type, e.debit_account, e.credit_account, e.amount_minor,
                e.balance_after_minor, e.debt_after_minor, e.currency, e.cause_kind, e.cause_id, e.reason, e.parts,
-               e.expires_at, e.posted_at, e.hash, coalesce(netted.balance_after_minor, e.balance_after_minor) AS balance
+               e.expires_at, e.posted_at, e.hash, coalesce(netted.balance_after_minor, e.balance_after_minor) AS balance,
+               coalesce(netted.debt_after_minor, e.debt_after_minor) AS debt
         FROM unnest($2::text[], $3::text[]) AS c (kind, id)
         JOIN entry e ON e.store_id = $1 AND e.cause_kind = c.kind AND e.cause_id = c.id
         LEFT JOIN entry netted ON netted.store_id = $1 AND netted.cause_kind = 'debt' AND netted.cause_id = e.entry_id
@@ -72,7 +73,7 @@ async def answers(conn: Conn, store_id: str, causes: Sequence[Cause]) -> dict[Ca
     known: dict[Cause, Posted | Refused] = {Cause(row[0], row[1]): Refused(row[2]) for row in refusals}
     for row in entries:
         found = entry(row[:17])
-        known[Cause(found.cause_kind, found.cause_id)] = Posted(found, row["balance"], again=True)
+        known[Cause(found.cause_kind, found.cause_id)] = Posted(found, row["balance"], row["debt"], again=True)
     return known
 
 

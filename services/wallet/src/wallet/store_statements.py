@@ -1,7 +1,8 @@
 """Statements: where credit stood, what moved it, and what a store owes its customers."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chassis.db import Conn
 from wallet.statements import Moved, Statement, backwards
@@ -38,10 +39,10 @@ async def moved(conn: Conn, store_id: str, customer_id: str, after: int, until: 
     rows = await conn.rows(
         """
         SELECT type, count(*),
-               coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer'), 0)::bigint,
-               coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer'), 0)::bigint,
-               coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer_debt'), 0)::bigint,
-               coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer_debt'), 0)::bigint
+               coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer'), 0),
+               coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer'), 0),
+               coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer_debt'), 0),
+               coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer_debt'), 0)
         FROM entry
         WHERE store_id = $1 AND customer_id = $2 AND sequence > $3 AND sequence <= $4
         GROUP BY type
@@ -52,7 +53,7 @@ async def moved(conn: Conn, store_id: str, customer_id: str, after: int, until: 
         after,
         until,
     )
-    return tuple(Moved(*row) for row in rows)
+    return tuple(_moved(tuple(row)) for row in rows)
 
 
 async def statement_of_store(conn: Conn, store_id: str, since: datetime, until: datetime) -> Statement:
@@ -61,15 +62,15 @@ async def statement_of_store(conn: Conn, store_id: str, since: datetime, until: 
         """
         WITH posted AS (
             SELECT type, posted_at >= $3 AS later, count(*) AS entries,
-                   coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer'), 0)::bigint AS credited,
-                   coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer'), 0)::bigint AS deducted,
-                   coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer_debt'), 0)::bigint AS incurred,
-                   coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer_debt'), 0)::bigint AS repaid
+                   coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer'), 0) AS credited,
+                   coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer'), 0) AS deducted,
+                   coalesce(sum(amount_minor) FILTER (WHERE debit_account = 'customer_debt'), 0) AS incurred,
+                   coalesce(sum(amount_minor) FILTER (WHERE credit_account = 'customer_debt'), 0) AS repaid
             FROM entry
             WHERE store_id = $1 AND posted_at >= $2
             GROUP BY type, later
         ), stands AS (
-            SELECT coalesce(sum(balance_minor), 0)::bigint AS balance, coalesce(sum(debt_minor), 0)::bigint AS debt
+            SELECT coalesce(sum(balance_minor), 0) AS balance, coalesce(sum(debt_minor), 0) AS debt
             FROM account WHERE store_id = $1
         )
         SELECT balance, debt, later, type, entries, credited, deducted, incurred, repaid
@@ -80,9 +81,14 @@ async def statement_of_store(conn: Conn, store_id: str, since: datetime, until: 
         since,
         until,
     )
-    within = [Moved(*row[3:]) for row in rows if row["later"] is False]
-    later = [Moved(*row[3:]) for row in rows if row["later"]]
-    return backwards(rows[0]["balance"], rows[0]["debt"], within, later)
+    within = [_moved(row[3:]) for row in rows if row["later"] is False]
+    later = [_moved(row[3:]) for row in rows if row["later"]]
+    return backwards(int(rows[0]["balance"]), int(rows[0]["debt"]), within, later)
+
+
+def _moved(row: Sequence[Any]) -> Moved:
+    """Sums of many amounts are numeric: they may be larger than any amount."""
+    return Moved(row[0], *map(int, row[1:]))
 
 
 class Owed(NamedTuple):
@@ -132,14 +138,14 @@ async def liability(
             FROM credit_grant WHERE store_id = $1 AND open
             GROUP BY customer_id, age, type
         ), by_age AS (
-            SELECT age, type, sum(left_minor)::bigint AS left_minor, sum(held_minor)::bigint AS held_minor,
-                   sum(grants)::bigint AS grants, count(*) AS customers, coalesce(sum(soon), 0)::bigint AS soon,
-                   coalesce(sum(later), 0)::bigint AS later, coalesce(sum(latest), 0)::bigint AS latest,
-                   coalesce(sum(never), 0)::bigint AS never
+            SELECT age, type, sum(left_minor) AS left_minor, sum(held_minor) AS held_minor,
+                   sum(grants) AS grants, count(*) AS customers, coalesce(sum(soon), 0) AS soon,
+                   coalesce(sum(later), 0) AS later, coalesce(sum(latest), 0) AS latest,
+                   coalesce(sum(never), 0) AS never
             FROM owed GROUP BY age, type
         ), accounts AS (
             SELECT count(*) FILTER (WHERE balance_minor > 0) AS with_credit,
-                   coalesce(sum(debt_minor), 0)::bigint AS debt_minor
+                   coalesce(sum(debt_minor), 0) AS debt_minor
             FROM account WHERE store_id = $1
         )
         SELECT * FROM accounts LEFT JOIN by_age ON true ORDER BY age, type
@@ -151,5 +157,5 @@ async def liability(
         later,
         latest,
     )
-    owed = tuple(Owed(*row[2:]) for row in rows if row["type"] is not None)
-    return Liability(rows[0]["with_credit"], rows[0]["debt_minor"], owed)
+    owed = tuple(Owed(row[2], row[3], *map(int, row[4:])) for row in rows if row["type"] is not None)
+    return Liability(rows[0]["with_credit"], int(rows[0]["debt_minor"]), owed)

@@ -65,10 +65,10 @@ async def _write_entries(conn: Conn, store_id: str, book: Book) -> None:
         )
         UPDATE account a
         SET balance_minor = n.balance_minor, held_minor = n.held_minor, debt_minor = n.debt_minor,
-            sequence = n.sequence, hash = n.hash, due_at = n.due_at
+            sequence = n.sequence, hash = n.hash, due_at = n.due_at, posted_at = n.posted_at
         FROM unnest($29::text[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bytea[],
-                    $35::timestamptz[])
-             AS n (customer_id, balance_minor, held_minor, debt_minor, sequence, hash, due_at)
+                    $35::timestamptz[], $36::timestamptz[])
+             AS n (customer_id, balance_minor, held_minor, debt_minor, sequence, hash, due_at, posted_at)
         WHERE a.store_id = $1 AND a.customer_id = n.customer_id
         """,
         store_id,
@@ -80,10 +80,10 @@ async def _write_entries(conn: Conn, store_id: str, book: Book) -> None:
 
 def _account_columns(book: Book) -> Sequence[Sequence[Any]]:
     rows = [
-        (a.customer_id, a.balance_minor, a.held_minor, a.debt_minor, a.sequence, a.hash, a.due_at)
+        (a.customer_id, a.balance_minor, a.held_minor, a.debt_minor, a.sequence, a.hash, a.due_at, a.posted_at)
         for a in book.touched_accounts.values()
     ]
-    return _columns(rows, 7)
+    return _columns(rows, 8)
 
 
 def _entry_row(entry: Entry) -> tuple[Any, ...]:

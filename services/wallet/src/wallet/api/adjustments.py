@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from chassis import clock, known_customers, problems, stores
 from chassis.batches import Queued
@@ -14,7 +14,7 @@ from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.wallet import EntryType
 from wallet import mails, store_lists
 from wallet.api.periods import Moment
-from wallet.api.shown import TransactionReply, show_entry
+from wallet.api.shown import TransactionReply, show_posted
 from wallet.ledger import fits
 from wallet.postings import Expiry, Outcome, Post, Posted, Posting, Reason, Refused, Reverse
 from wallet.store import append_batch
@@ -34,13 +34,11 @@ class Adjustment(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     amount: Amount
-    type: Literal[EntryType.ADJUSTMENT, EntryType.CREDIT, EntryType.PROMO, EntryType.REFUND, EntryType.DEBIT] = (
-        EntryType.ADJUSTMENT
-    )
+    type: Literal["ADJUSTMENT", "CREDIT", "PROMO", "REFUND", "DEBIT"] = "ADJUSTMENT"
     reason: Code | None = None
     note: Note | None = None
     expires_at: Moment | None = None
-    notify: bool = False
+    notify: StrictBool = False
 
     @property
     def expiry(self) -> datetime | Expiry:
@@ -57,7 +55,7 @@ class Reversal(BaseModel):
 
     reason: Code | None = None
     note: Note | None = None
-    notify: bool = False
+    notify: StrictBool = False
 
 
 class InsufficientCredit(problems.Refused):
@@ -151,7 +149,7 @@ async def _post_many(
 
 
 def _read(asked: _Asked, currency: str, now: datetime) -> Post | Problem:
-    adjustment = asked.adjustment
+    adjustment, kind = asked.adjustment, EntryType(asked.adjustment.type)
     try:
         minor = adjustment.amount.minor(currency)
     except Problem as problem:
@@ -160,7 +158,7 @@ def _read(asked: _Asked, currency: str, now: datetime) -> Post | Problem:
         return Invalid(errors=[flaw])
     return Post(
         asked.customer_id,
-        adjustment.type,
+        kind,
         minor,
         currency,
         reason=adjustment.reason,
@@ -172,7 +170,7 @@ def _read(asked: _Asked, currency: str, now: datetime) -> Post | Problem:
 def _flaw(adjustment: Adjustment, minor: int, now: datetime) -> Flaw | None:
     if minor == 0:
         return Flaw(pointer="/amount", code="amount_zero", message="there is nothing to change")
-    if not fits(adjustment.type, minor):
+    if not fits(EntryType(adjustment.type), minor):
         message = f"a {adjustment.type} {'gives' if minor < 0 else 'takes'}: the amount has the wrong sign"
         return Flaw(pointer="/amount", code="amount_sign", message=message)
     if adjustment.expires_at is None:
@@ -186,7 +184,7 @@ def _flaw(adjustment: Adjustment, minor: int, now: datetime) -> Flaw | None:
 
 def _reply(posting: Posting, outcome: Outcome) -> Reply | Problem:
     if isinstance(outcome, Posted) and isinstance(posting, Post | Reverse):
-        return Reply(201, Data(data=show_entry(outcome.entry, posting.note, outcome.balance_minor)))
+        return Reply(201, Data(data=show_posted(outcome, posting.note)))
     if isinstance(outcome, Refused):
         if outcome.reason == Reason.EXPIRES_AT_PAST:
             flaw = Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from chassis import clock, ids, problems, stores
 from chassis.batches import Queued
 from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, policy
-from chassis.money import Amount, Major, major
+from chassis.money import LIMIT, Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.ids import GIFT_BATCH, GIFT_CODE, SUFFIX, GiftBatchId, GiftCodeId
@@ -20,7 +20,7 @@ from wallet import gift_codes, store_gift_codes, store_terms
 from wallet.api.adjustments import PROBLEMS, Code, Note
 from wallet.api.periods import Moment
 from wallet.api.promotions import positive
-from wallet.api.shown import TransactionReply, show_entry
+from wallet.api.shown import TransactionReply, show_posted
 from wallet.gift_codes import Attempt, Batch, Flop, Gift, Status
 from wallet.postings import Outcome, Post, Posted, Refused
 from wallet.store import append_batch
@@ -128,6 +128,9 @@ async def make_codes(asked: NewBatch, caller: Caller, conn: Conn) -> Data[BatchR
     """Make codes. What is told here is told once."""
     now, currency = clock.now(), await stores.currency(conn, caller.store_id)
     amount_minor = positive(asked.amount, currency)
+    if amount_minor * asked.count >= LIMIT:
+        flaw = Flaw(pointer="/amount", code="amount_range", message="the amount of all together is too large")
+        raise Invalid(errors=[flaw])
     if asked.redeem_until is not None and asked.redeem_until <= now:
         flaw = Flaw(pointer="/redeem_until", code="redeem_until_past", message="this is over already")
         raise Invalid(errors=[flaw])
@@ -272,7 +275,7 @@ def _reply(result: Outcome | Flop, note: str | None, failures: Failures) -> Repl
     if _is_invalid(result):
         return GiftCodeInvalid()
     if isinstance(result, Posted):
-        return Reply(201, Data(data=show_entry(result.entry, note, result.balance_minor)))
+        return Reply(201, Data(data=show_posted(result, note)))
     if isinstance(result, Refused):
         return PROBLEMS[result.reason]()
     raise TypeError(f"{type(result).__name__} answers no attempt")

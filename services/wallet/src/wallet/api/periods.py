@@ -1,14 +1,16 @@
 """Instants as a body or a query names them, and periods of a query."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from chassis.problems import Flaw, Invalid
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -23,7 +25,15 @@ def _utc(at: datetime) -> datetime:
     return its
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+def _rfc_3339(value: object) -> object:
+    """No number of seconds, which one may take for a date, and no date without a time."""
+    if not isinstance(value, str) or not _RFC_3339.match(value):
+        message = "An instant is a text such as 2026-01-31T12:00:00Z (RFC 3339; in a query, a plus is %2B)"
+        raise PydanticCustomError("datetime_format", message)
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc), BeforeValidator(_rfc_3339)]
 
 Since = Annotated[Moment, Query(alias="from")]
 Until = Annotated[Moment, Query(alias="to")]

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from chassis.money import Major, major
 from wallet.entries import Entry, Side
+from wallet.postings import Posted
 from wallet.store_lists import Transaction
 
 
@@ -43,17 +44,22 @@ def show(row: Transaction) -> TransactionReply:
     return show_entry(row.entry, row.note)
 
 
-def show_entry(entry: Entry, note: str | None, balance_minor: int | None = None) -> TransactionReply:
-    """An entry; ``balance_minor``: what the balance came to when its credit had paid debt."""
+def show_posted(posted: Posted, note: str | None) -> TransactionReply:
+    """An entry that was just posted, with balance and debt as all that it led to has left them."""
+    entry = posted.entry._replace(balance_after_minor=posted.balance_minor, debt_after_minor=posted.debt_minor)
+    return show_entry(entry, note)
+
+
+def show_entry(entry: Entry, note: str | None) -> TransactionReply:
+    """An entry as its line in the history."""
     currency = entry.currency
-    balance = entry.balance_after_minor if balance_minor is None else balance_minor
     return TransactionReply(
         id=entry.entry_id,
         customer_id=entry.customer_id,
         sequence=entry.sequence,
         type=entry.type,
         amount=major(entry.signed_minor, currency),
-        balance=major(balance, currency),
+        balance=major(entry.balance_after_minor, currency),
         debt=major(entry.debt_after_minor, currency),
         on_debt=Side.CUSTOMER not in {entry.debit_account, entry.credit_account},
         currency=currency,

@@ -16,6 +16,7 @@ ALTER TABLE account
     ADD COLUMN debt_minor bigint NOT NULL DEFAULT 0,
     ADD COLUMN hash bytea NOT NULL DEFAULT '',
     ADD COLUMN due_at timestamptz, -- nothing of it expires before
+    ADD COLUMN posted_at timestamptz, -- its last entry was; the next is not before
     ADD CONSTRAINT debt_is_writable CHECK (debt_minor BETWEEN 0 AND 999999999999999),
     ADD CONSTRAINT debt_is_netted CHECK (debt_minor = 0 OR balance_minor = held_minor);
 CREATE INDEX account_due ON account (due_at) WHERE due_at IS NOT NULL;
@@ -119,7 +120,8 @@ BEGIN
             END LOOP;
         END IF;
         UPDATE entry SET hash = link, parts = chosen WHERE store_id = its.store_id AND entry_id = its.entry_id;
-        UPDATE account SET hash = link WHERE store_id = its.store_id AND customer_id = its.customer_id;
+        UPDATE account SET hash = link, posted_at = its.posted_at
+        WHERE store_id = its.store_id AND customer_id = its.customer_id;
     END LOOP;
     FOR its IN SELECT * FROM hold WHERE status = 'placed' ORDER BY store_id, customer_id, asked_at, hold_id LOOP
         still := its.amount_minor;
