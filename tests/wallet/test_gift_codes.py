@@ -414,6 +414,7 @@ async def test_codes_are_listed_by_where_they_stand(shop, monkeypatch):
         ({"amount": 0}, "/amount", "amount_not_positive"),
         ({"amount": -1}, "/amount", "amount_not_positive"),
         ({"amount": 1.005}, "/amount", "amount_precision"),
+        ({"amount": 5_000_000_000_000, "count": 2}, "/amount", "amount_range"),
         ({"redeem_until": "2020-01-01T00:00:00Z"}, "/redeem_until", "redeem_until_past"),
         ({"redeem_until": "2099-01-01T00:00:00"}, "/redeem_until", "timezone_aware"),
         ({"redeem_until": "9999-12-31T23:59:59.999999Z"}, "/redeem_until", "datetime_range"),

@@ -7,9 +7,11 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from serving import merchant
+from typeid import TypeID
 
 from chassis import clock, ids
 from chassis.timers import one_slice
@@ -22,6 +24,12 @@ GIVING = next(timer for timer in timers.ALL if timer.name == "promotions")
 NEVER_MINTED = "cus_01h455vb4pex5vsknk084sn02r"
 
 keys = (f"promotion-{n}" for n in itertools.count())
+
+
+def minted(minutes_ago):
+    """An id of a customer, that long old."""
+    milliseconds = int((time.time() - minutes_ago * 60) * 1000)
+    return str(TypeID.from_uuid(UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62), prefix=CUSTOMER))
 
 
 @dataclass
@@ -263,10 +271,40 @@ async def test_a_customer_of_whom_we_have_not_heard_yet_is_waited_for(shop):
     assert len(await shop.entries()) == 2
 
 
-async def test_who_is_waited_for_holds_up_nobody_else(shop):
-    await shop.started([ids.new(CUSTOMER)])
-    other = await shop.started(await shop.customers(1))
+async def test_those_who_are_waited_for_hold_up_nobody_behind_them(shop):
+    late = [ids.new(CUSTOMER) for _ in range(600)]
+    known = await shop.customers(3)
+    promotion_id = await shop.started([*late, *known])
+    assert await one_slice(shop.worker, GIVING) == 3
+    assert [customer for customer, _ in await shop.entries()] == sorted(known)
+    assert await one_slice(shop.worker, GIVING) == 0
+    assert (await shop.of(promotion_id))["status"] == "RUNNING"
+    await shop.know(*late)
     await shop.give()
+    its = await shop.of(promotion_id)
+    assert (its["status"], its["granted"], its["refused"]) == ("FINISHED", 603, {})
+
+
+async def test_an_unknown_customer_is_waited_for_until_the_id_is_an_hour_old(shop):
+    old, young, ahead, far_ahead = [minted(minutes) for minutes in (61, 59, -59, -61)]
+    (known,) = await shop.customers(1)
+    promotion_id = await shop.started([old, young, ahead, far_ahead, known])
+    await shop.give()
+    waits, refused = ("PENDING", None), ("REFUSED", "unknown_customer")
+    expected = {old: refused, young: waits, ahead: waits, far_ahead: refused, known: ("GRANTED", None)}
+    assert await shop.outcomes(promotion_id) == expected
+    assert (await shop.of(promotion_id))["status"] == "RUNNING"
+
+
+async def test_promotions_that_only_wait_let_others_go_first(shop):
+    """Also when more of them wait than are looked at in one go: they take turns."""
+    waiting = [await shop.started([ids.new(CUSTOMER)]) for _ in range(7)]
+    other = await shop.started(await shop.customers(501))
+    await one_slice(shop.worker, GIVING)
+    assert [await one_slice(shop.worker, GIVING) for _ in range(2)] == [500, 0]
+    await shop.give()
+    assert (await shop.of(other))["granted"] >= 500
+    assert {(await shop.of(its))["status"] for its in waiting} == {"RUNNING"}
     await shop.give()
     assert (await shop.of(other))["status"] == "FINISHED"
 
@@ -439,6 +477,11 @@ async def test_of_many_malformed_ids_the_first_few_are_named(shop):
 async def test_a_list_has_an_end(shop):
     reply = await shop.start([NEVER_MINTED] * 100_001)
     assert (reply.status, reply.json["errors"][0]["code"]) == (422, "too_long")
+
+
+async def test_a_body_is_no_larger_than_the_gateway_passes_on(shop):
+    reply = await shop.start([NEVER_MINTED], note=" " * 4_000_000)
+    assert (reply.status, reply.code) == (413, "body_too_large")
 
 
 async def test_another_store_knows_nothing_of_it(shop, new_store):

@@ -100,8 +100,8 @@ async def much_is_unpublished(conn: Conn) -> bool:
     return rows > _MOST_UNPUBLISHED
 
 
-async def lock_next(conn: Conn) -> Promotion | None:
-    """Lock the running promotion that was worked on longest ago, past those that somebody is cancelling.
+async def lock_next(conn: Conn, waiting: Sequence[str]) -> Promotion | None:
+    """Lock the running promotion that was worked on longest ago, past those that wait or that somebody is cancelling.
 
     Before any account: nobody who holds one waits for a promotion.
     """
@@ -109,10 +109,11 @@ async def lock_next(conn: Conn) -> Promotion | None:
         """
         SELECT store_id, promotion_id, amount_minor, currency, reason, note, expires_at, notify, status, total,
                created_at, finished_at, granted, clipped, granted_minor, refused
-        FROM promotion WHERE status = 'RUNNING'
+        FROM promotion WHERE status = 'RUNNING' AND promotion_id <> ALL($1::text[])
         ORDER BY worked_at, promotion_id LIMIT 1
         FOR UPDATE SKIP LOCKED
-        """
+        """,
+        waiting,
     )
     return None if row is None else _promotion(row)
 
@@ -123,6 +124,25 @@ async def pending(conn: Conn, promotion: Promotion, limit: int) -> list[str]:
         """
         SELECT customer_id FROM promotion_recipient
         WHERE store_id = $1 AND promotion_id = $2 AND status = 'PENDING'
+        ORDER BY customer_id LIMIT $3
+        """,
+        promotion.store_id,
+        promotion.promotion_id,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def pending_known(conn: Conn, promotion: Promotion, limit: int) -> list[str]:
+    """The first customers on the list with whom nothing is done yet and of whom we have heard.
+
+    Looked up one by one, in the order of the list: nothing is sorted, and no other customer of the store is read.
+    """
+    rows = await conn.rows(
+        """
+        SELECT customer_id FROM promotion_recipient r
+        WHERE store_id = $1 AND promotion_id = $2 AND status = 'PENDING'
+          AND (SELECT true FROM known_customer k WHERE k.store_id = r.store_id AND k.id = r.customer_id)
         ORDER BY customer_id LIMIT $3
         """,
         promotion.store_id,

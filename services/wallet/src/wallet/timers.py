@@ -6,7 +6,7 @@ Promotions reach their customers, some at a time.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from chassis import known_customers, outbox
+from chassis import ids, known_customers, outbox
 from chassis.db import Conn
 from chassis.timers import Timer
 from wallet import mails, promotions, store_due, store_gift_codes, store_promotions
@@ -14,6 +14,8 @@ from wallet.postings import Expire, Lapse, Posted, Posting, Transfer
 from wallet.store import append_batch
 
 _SLICE = 500
+_MOST_WAITING = 5  # promotions that are looked at in vain at a time
+_PATIENCE = 3600.0  # seconds: of an older customer we would have heard
 
 
 async def expire(conn: Conn, now: datetime) -> int:
@@ -44,18 +46,28 @@ async def remind(conn: Conn, now: datetime) -> int:
 
 
 async def promote(conn: Conn, now: datetime) -> int:
-    """Give a promotion to the next on its list. Locks the promotion, then their accounts.
+    """Give a promotion to the next on its list; one that can only wait lets others go first."""
+    if await store_promotions.much_is_unpublished(conn):
+        return 0
+    waiting: list[str] = []
+    while len(waiting) < _MOST_WAITING:
+        promotion = await store_promotions.lock_next(conn, waiting)
+        if promotion is None:
+            break
+        if done := await _give(conn, promotion, now):
+            return done
+        waiting.append(promotion.promotion_id)
+    return 0
+
+
+async def _give(conn: Conn, promotion: promotions.Promotion, now: datetime) -> int:
+    """Give a locked promotion to some; locks their accounts.
 
     Entries and what is recorded of them commit together, so whoever is pending has none. Customers of whom we have not
     heard yet, but may, stay pending.
     """
-    if await store_promotions.much_is_unpublished(conn):
-        return 0
-    promotion = await store_promotions.lock_next(conn)
-    if promotion is None:
-        return 0
     pending = await store_promotions.pending(conn, promotion, _SLICE + 1)
-    people = await _people(conn, promotion.store_id, pending[:_SLICE])
+    people = await _next(conn, promotion, pending[:_SLICE])
     given = await _already_given(conn, promotion, people.values())
     posts, done = promotions.sort_out(promotion, people, given)
     outcomes = await append_batch(conn, promotion.store_id, list(posts.values()))
@@ -69,17 +81,32 @@ async def promote(conn: Conn, now: datetime) -> int:
     return len(done)
 
 
+async def _next(conn: Conn, promotion: promotions.Promotion, first: Sequence[str]) -> dict[str, str | None]:
+    """Whose turn it is, with who acts for them: the first who are pending, or if some of those wait, whom we know."""
+    people = await _people(conn, promotion.store_id, first)
+    if len(people) == len(first):
+        return people
+    known = await store_promotions.pending_known(conn, promotion, _SLICE)
+    return await _people(conn, promotion.store_id, known) or people
+
+
 async def _people(conn: Conn, store_id: str, customer_ids: Sequence[str]) -> dict[str, str | None]:
-    """Who acts for each; ``None``: nobody does, nor will."""
+    """Who acts for each; ``None``: nobody does, nor will. Those who are waited for are left out."""
     known = await known_customers.acting(conn, [(store_id, customer_id) for customer_id in customer_ids])
     people: dict[str, str | None] = {}
     for customer_id in customer_ids:
         its = known.get((store_id, customer_id))
         if its is not None:
             people[customer_id] = None if its.erased else its.acting_id
-        elif not known_customers.is_young(customer_id):
+        elif not _is_waited_for(customer_id):
             people[customer_id] = None
     return people
+
+
+def _is_waited_for(customer_id: str) -> bool:
+    """Whether an id was minted so lately, by whichever clock, that its event may be on its way still."""
+    age = ids.age_seconds(customer_id)
+    return age is not None and abs(age) < _PATIENCE
 
 
 async def _already_given(conn: Conn, promotion: promotions.Promotion, acting_ids: Iterable[str | None]) -> set[str]:
