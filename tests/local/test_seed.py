@@ -198,10 +198,10 @@ async def test_a_seed_that_dies_while_it_writes_has_written_nothing(clone):
     store_id = ids.new(STORE)
     (cohort,) = cohorts(5, 50, store_id)
     books = seed_books.books(cohort)
+    half = books.entries.index(b"\n", len(books.entries) // 2) + len(store_id)  # in the middle of a line
     conn = await asyncpg.connect(database.admin_url)
     try:
         with pytest.raises(asyncpg.BadCopyFileFormatError):
-            half = books.entries.index(b"\n", len(books.entries) // 2) + len(store_id)
             await seed._write(conn, store_id, books._replace(entries=books.entries[:half]))
         counts = [await conn.fetchval(f"SELECT count(*) FROM {table}") for table in seed._WALLET]
     finally:
