@@ -124,15 +124,25 @@ def store(served, ledger):
 
 
 @pytest.fixture
-async def customer_id(ledger, worker):
+async def know(ledger, worker):
+    """`await know(customer_id)`: this service has heard of a customer of the ledger's store."""
+
+    async def heard(customer_id):
+        async with worker.transaction() as conn:
+            await conn.execute(
+                "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
+                ledger.store_id,
+                customer_id,
+            )
+
+    return heard
+
+
+@pytest.fixture
+async def customer_id(ledger, know):
     """A customer of the ledger's store whom this service has heard of."""
     customer_id = ledger.customer()
-    async with worker.transaction() as conn:
-        await conn.execute(
-            "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
-            ledger.store_id,
-            customer_id,
-        )
+    await know(customer_id)
     return customer_id
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import pytest
 from serving import merchant
 
-from wallet.main import service
-
 MINTED_LONG_AGO = "cus_01h455vb4pex5vsknk084sn02q"  # nobody waits for an event that should have come by now
 NEVER_MINTED = "cus_01h455vb4pex5vsknk084sn02r"
 
@@ -36,20 +34,10 @@ class Shop:
         return data["balance"], data["held"], data["available"]
 
 
-@pytest.fixture(scope="module")
-async def client(database, serve):
-    return await serve(service, database)
-
-
 @pytest.fixture
-async def shop(client, ledger, worker):
-    async with worker.transaction() as conn:
-        await conn.execute(
-            "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
-            ledger.store_id,
-            MINTED_LONG_AGO,
-        )
-    return Shop(client.as_(merchant(ledger.store_id)), ledger.store_id, MINTED_LONG_AGO)
+async def shop(served, ledger, know):
+    await know(MINTED_LONG_AGO)
+    return Shop(served.as_(merchant(ledger.store_id)), ledger.store_id, MINTED_LONG_AGO)
 
 
 async def test_an_adjustment_answers_the_entry_and_the_balance(shop):

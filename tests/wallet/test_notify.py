@@ -8,29 +8,17 @@ import asyncpg
 import pytest
 from serving import merchant
 
-from wallet.main import service
-
 CUSTOMER = "cus_01h455vb4pex5vsknk084sn02q"  # minted long ago: nobody waits for an event that should have come by now
 PATH = f"/dev/v1/customers/{CUSTOMER}/wallet/adjustments"
 
 keys = (f"key-{n}" for n in itertools.count())
 
 
-@pytest.fixture(scope="module")
-async def client(database, serve):
-    return await serve(service, database)
-
-
 @pytest.fixture
-async def adjust(client, ledger, worker):
+async def adjust(served, ledger, know):
     """`await adjust(25, notify=True)`: the reply."""
-    async with worker.transaction() as conn:
-        await conn.execute(
-            "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
-            ledger.store_id,
-            CUSTOMER,
-        )
-    shop = client.as_(merchant(ledger.store_id))
+    await know(CUSTOMER)
+    shop = served.as_(merchant(ledger.store_id))
 
     async def asked(amount, *, key=None, **more):
         return await shop.post(PATH, {"amount": amount, **more}, key=key or next(keys))
@@ -100,10 +88,10 @@ async def test_a_mail_says_nothing_that_was_noted(adjust, mails):
     assert "complains" not in json.dumps(mail)
 
 
-async def test_a_mail_about_credit_that_paid_debt_tells_what_is_left(adjust, mails, ledger, client):
+async def test_a_mail_about_credit_that_paid_debt_tells_what_is_left(adjust, mails, ledger, served):
     given = (await adjust(25)).data
     await adjust(-25)
-    shop = client.as_(merchant(ledger.store_id))
+    shop = served.as_(merchant(ledger.store_id))
     await shop.post(f"/dev/v1/wallet/transactions/{given['id']}/reversal", {"notify": True}, key="undo")
     await adjust(30, notify=True)
     owed, paid = await mails()

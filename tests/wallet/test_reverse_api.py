@@ -11,7 +11,6 @@ from serving import merchant
 from chassis import clock, ids
 from contracts.ids import WALLET_ENTRY
 from wallet import store
-from wallet.main import service
 
 CUSTOMER = "cus_01h455vb4pex5vsknk084sn02q"  # minted long ago: nobody waits for an event that should have come by now
 
@@ -37,20 +36,10 @@ class Shop:
         return data["balance"], data["debt"]
 
 
-@pytest.fixture(scope="module")
-async def client(database, serve):
-    return await serve(service, database)
-
-
 @pytest.fixture
-async def shop(client, ledger, worker):
-    async with worker.transaction() as conn:
-        await conn.execute(
-            "INSERT INTO known_customer (store_id, id, version, state) VALUES ($1, $2, 1, 'active')",
-            ledger.store_id,
-            CUSTOMER,
-        )
-    return Shop(client.as_(merchant(ledger.store_id)))
+async def shop(served, ledger, know):
+    await know(CUSTOMER)
+    return Shop(served.as_(merchant(ledger.store_id)))
 
 
 @pytest.fixture
@@ -121,9 +110,9 @@ async def test_what_others_count_on_is_not_reversible(shop, ledger):
     assert await shop.figures() == (5, 0)
 
 
-async def test_a_transaction_of_nobody_or_of_another_store_is_not_there(shop, client, new_store):
+async def test_a_transaction_of_nobody_or_of_another_store_is_not_there(shop, served, new_store):
     given = (await shop.adjust(25)).data
-    stranger = Shop(client.as_(merchant(await new_store())))
+    stranger = Shop(served.as_(merchant(await new_store())))
     for reply in (await shop.reverse(ids.new(WALLET_ENTRY)), await stranger.reverse(given["id"])):
         assert reply.status == 404
     assert await shop.figures() == (25, 0)
