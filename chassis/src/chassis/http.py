@@ -7,6 +7,7 @@ Ask-and-wait endpoints (``replies.answered_by``) and coalesced ones (``batches.c
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
@@ -36,8 +37,9 @@ from chassis.problems import (
 from chassis.replies import Render, answered_by
 from chassis.reply import Asked, Command, Data, Rendered, Reply, render
 from chassis.runtime import Runtime
+from contracts.ids import SUFFIX
 
-__all__ = ["Api", "Asked", "Caller", "Command", "Conn", "Data", "Reply", "answered_by", "coalesced", "policy"]
+__all__ = ["Api", "Asked", "Caller", "Command", "Conn", "Data", "Reply", "answered_by", "coalesced", "named", "policy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -81,6 +83,18 @@ async def _caller(request: Request) -> tokens.Caller:
 
 Conn = Annotated[db.Conn, Depends(_conn)]
 Caller = Annotated[tokens.Caller, Depends(_caller)]
+
+
+def named(prefix: str) -> AfterValidator:
+    """An id in a path; what is none names nothing: a 404, before any query."""
+    well_formed = re.compile(f"{prefix}_{SUFFIX}")
+
+    def check(value: str) -> str:
+        if not well_formed.fullmatch(value):
+            raise NotFound
+        return value
+
+    return AfterValidator(check)
 
 
 class _Request(Request):

@@ -119,6 +119,14 @@ class Amount:
             raise Invalid(message, errors=[Flaw(pointer=pointer, code="amount_range", message=message)])
         return value
 
+    def positive(self, currency: str) -> int:
+        """The same of an amount that must be more than zero. Raises ``Invalid``: ``amount_not_positive`` too."""
+        value = self.minor(currency)
+        if value <= 0:
+            message = "the amount must be more than zero"
+            raise Invalid(message, errors=[Flaw(pointer="/amount", code="amount_not_positive", message=message)])
+        return value
+
     def __repr__(self) -> str:
         return f"Amount({self.text})"
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts import wallet as told
 from contracts.event import Event
-from wallet.entries import CLAIM, GIFT_CODE, Entry, Side
+from wallet.entries import CLAIM, GIFT_CODE, Entry
 from wallet.postings import (
     Capture,
     Captured,
@@ -48,7 +48,7 @@ def _posted(store_id: str, epoch: UUID, entry: Entry, settled_minor: int | None)
         cause=told.Cause(kind=entry.cause_kind, id=entry.cause_id),
         expires_at=entry.expires_at,
         posted_at=entry.posted_at,
-        on_debt=True if Side.CUSTOMER not in {entry.debit_account, entry.credit_account} else None,
+        on_debt=entry.on_debt or None,
         debt_after_minor=entry.debt_after_minor or None,
         settled_balance_minor=settled_minor if settled_minor != entry.balance_after_minor else None,
     )

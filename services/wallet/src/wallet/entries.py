@@ -83,6 +83,11 @@ class Entry(NamedTuple):
         return self.change_minor or -self.debt_change_minor
 
     @property
+    def on_debt(self) -> bool:
+        """Whether it changes what the customer owes, and leaves the balance as it was."""
+        return Side.CUSTOMER not in {self.debit_account, self.credit_account}
+
+    @property
     def opens_grant(self) -> bool:
         """Whether it is credit with a date of its own."""
         return self.credit_account == Side.CUSTOMER and not self.parts

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from wallet.book import Account, Book
+from wallet.book import LIMIT, Account, Book
 from wallet.grants import Grant
 from wallet.postings import Capture, Hold, HoldStatus, Lapse, Place, Post, Posting, Reason, Release, Reverse, Transfer
-
-_ALL = 10**15
 
 
 @dataclass(slots=True)
@@ -40,11 +38,10 @@ def wanted(book: Book, postings: Sequence[Posting]) -> Wanted:
                 _of_transfer(its, posting.customer_id, posting.into)
     for customer_id, into in book.merged.items():
         _of_transfer(its, customer_id, into)
-    available = {customer_id: account.available_minor for customer_id, account in book.accounts.items()}
     its.spent = {
-        customer_id: min(amount, available[customer_id])
+        customer_id: min(amount, available)
         for customer_id, amount in its.spent.items()
-        if available[customer_id]
+        if (available := book.accounts[customer_id].available_minor)
     }
     for customer_id, account in book.accounts.items():
         if account.is_due(book.at):
@@ -70,8 +67,8 @@ def _of_hold(its: Wanted, hold: Hold | None, posting: Capture | Release | Lapse,
 
 
 def _of_transfer(its: Wanted, customer_id: str, into: str) -> None:
-    its.spend(customer_id, _ALL)
-    its.spend(into, _ALL)  # pays the debt that comes along
+    its.spend(customer_id, LIMIT)
+    its.spend(into, LIMIT)  # pays the debt that comes along
 
 
 def is_short(account: Account, grants: Iterable[Grant], amount_minor: int, at: datetime) -> bool:

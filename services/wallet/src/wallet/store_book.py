@@ -1,7 +1,7 @@
 """Reading under an account's lock what its postings need: holds, earlier answers, grants."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -120,7 +120,7 @@ async def _first_grants(conn: Conn, store_id: str, customer_ids: Sequence[str], 
 
 
 async def _read_named(conn: Conn, book: Book, wanted: Wanted) -> None:
-    customer_ids, sequences = _unzipped(sorted(wanted.named))
+    named = sorted(wanted.named)
     rows = await conn.rows(
         """
         SELECT g.customer_id, sequence, g.entry_id, g.type, g.amount_minor, g.left_minor, g.held_minor, g.expires_at,
@@ -130,13 +130,8 @@ async def _read_named(conn: Conn, book: Book, wanted: Wanted) -> None:
         WHERE g.store_id = $1
         """,
         book.store_id,
-        customer_ids,
-        sequences,
+        [customer_id for customer_id, _ in named],
+        [sequence for _, sequence in named],
     )
     for row in rows:
         book.accounts[row[0]].grants.add(Grant(*row[1:]))
-
-
-def _unzipped(pairs: Iterable[tuple[str, int]]) -> tuple[list[str], list[int]]:
-    pairs = list(pairs)
-    return [first for first, _ in pairs], [second for _, second in pairs]

@@ -1,24 +1,21 @@
 """Taking what was earned: conversion into store balance (features A5), and what became of it."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from affiliates import store, store_claims, store_journal
 from affiliates.claims import Claim, Objection, Status, moved, objection, request
 from chassis import clock, ids, replies, stores
 from chassis.db import Conn as Transaction
-from chassis.http import Api, Asked, Caller, Conn, Data, Reply, answered_by, policy
+from chassis.http import Api, Asked, Caller, Conn, Data, Reply, answered_by, named, policy
 from chassis.money import Amount, Major, major
-from chassis.problems import Flaw, Invalid, NotFound, Refused
-from contracts.ids import CLAIM, SUFFIX
+from chassis.problems import NotFound, Refused
+from contracts.ids import CLAIM
 
 router = Api()
-
-_CLAIM_ID = re.compile(f"{CLAIM}_{SUFFIX}")
 
 
 class NotAnAffiliate(NotFound):
@@ -131,7 +128,7 @@ async def told(conn: Transaction, request_id: str) -> Reply:
 async def convert_to_balance(customer_id: str, conversion: Conversion, caller: Caller, conn: Conn) -> Asked:
     """Move available earnings into the store balance."""
     currency = await stores.currency(conn, caller.store_id)
-    amount_minor = _positive(conversion.amount, currency)
+    amount_minor = conversion.amount.positive(currency)
     affiliate = await store.lock_affiliate_of(conn, caller.store_id, customer_id)
     if affiliate is None:
         raise NotAnAffiliate
@@ -146,25 +143,10 @@ async def convert_to_balance(customer_id: str, conversion: Conversion, caller: C
     return Asked(claim.claim_id)
 
 
-def _positive(amount: Amount, currency: str) -> int:
-    minor = amount.minor(currency)
-    if minor <= 0:
-        message = "the amount must be more than zero"
-        raise Invalid(message, errors=[Flaw(pointer="/amount", code="amount_not_positive", message=message)])
-    return minor
-
-
-def _claim_id(value: str) -> str:
-    """What is no id names nothing: a 404, before any query."""
-    if not _CLAIM_ID.fullmatch(value):
-        raise NotFound
-    return value
-
-
 @router.get("/dev/v1/customers/{customer_id}/affiliate/claims/{claim_id}")
 @policy("customers.read")
 async def claim(
-    customer_id: str, claim_id: Annotated[str, Path(), AfterValidator(_claim_id)], caller: Caller, conn: Conn
+    customer_id: str, claim_id: Annotated[str, Path(), named(CLAIM)], caller: Caller, conn: Conn
 ) -> Data[ClaimReply]:
     """One claim of an affiliate; where a 202 says to look."""
     affiliate = await store.affiliate_of(conn, caller.store_id, customer_id)

@@ -1,7 +1,6 @@
 """What the fields of requests may look like."""
 
 import ipaddress
-import re
 import unicodedata
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from carts.totals import LARGEST_QUANTITY
-from chassis.problems import NotFound
+from chassis.http import named
 from contracts import ids
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -37,23 +36,11 @@ def _email(value: str) -> str:
 Email = Annotated[str, Field(max_length=320), AfterValidator(_email)]
 
 
-def _id(prefix: str) -> AfterValidator:
-    """In a path, what is no id names nothing: a 404, before any query."""
-    well_formed = re.compile(f"{prefix}_{ids.SUFFIX}")
-
-    def check(value: str) -> str:
-        if not well_formed.fullmatch(value):
-            raise NotFound
-        return value
-
-    return AfterValidator(check)
-
-
-CartPath = Annotated[str, Path(), _id(ids.CART)]
-OrderPath = Annotated[str, Path(), _id(ids.ORDER)]
-InvoicePath = Annotated[str, Path(), _id(ids.INVOICE)]
-ProductPath = Annotated[str, Path(), _id(ids.PRODUCT)]
-PaymentSessionPath = Annotated[str, Path(), _id(ids.PAYMENT_SESSION)]
+CartPath = Annotated[str, Path(), named(ids.CART)]
+OrderPath = Annotated[str, Path(), named(ids.ORDER)]
+InvoicePath = Annotated[str, Path(), named(ids.INVOICE)]
+ProductPath = Annotated[str, Path(), named(ids.PRODUCT)]
+PaymentSessionPath = Annotated[str, Path(), named(ids.PAYMENT_SESSION)]
 
 
 def _address(value: str | None) -> str | None:

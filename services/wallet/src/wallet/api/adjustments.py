@@ -13,7 +13,7 @@ from chassis.money import Amount
 from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.wallet import EntryType
 from wallet import mails, store_lists
-from wallet.api.periods import Moment
+from wallet.api.periods import OVER, Moment
 from wallet.api.shown import TransactionReply, show_posted
 from wallet.ledger import fits
 from wallet.postings import Expiry, Outcome, Post, Posted, Posting, Reason, Refused, Reverse
@@ -178,7 +178,7 @@ def _flaw(adjustment: Adjustment, minor: int, now: datetime) -> Flaw | None:
     if minor < 0:
         return Flaw(pointer="/expires_at", code="expires_at_unused", message="what takes credit does not expire")
     if adjustment.expires_at <= now:
-        return Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")
+        return OVER
     return None
 
 
@@ -187,8 +187,7 @@ def _reply(posting: Posting, outcome: Outcome) -> Reply | Problem:
         return Reply(201, Data(data=show_posted(outcome, posting.note)))
     if isinstance(outcome, Refused):
         if outcome.reason == Reason.EXPIRES_AT_PAST:
-            flaw = Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")
-            return Invalid(errors=[flaw])
+            return Invalid(errors=[OVER])
         return PROBLEMS[outcome.reason]()
     raise TypeError(f"{type(outcome).__name__} answers no adjustment")
 

@@ -1,25 +1,23 @@
 """Gift codes: made in batches, shown once, and redeemed into a customer's credit (features §2.2)."""
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from chassis import clock, ids, problems, stores
 from chassis.batches import Queued
-from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, policy
+from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, named, policy
 from chassis.money import LIMIT, Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Flaw, Invalid, NotFound, Problem
-from contracts.ids import GIFT_BATCH, GIFT_CODE, SUFFIX, GiftBatchId, GiftCodeId
+from contracts.ids import GIFT_BATCH, GIFT_CODE, GiftBatchId, GiftCodeId
 from wallet import gift_codes, store_gift_codes, store_terms
 from wallet.api.adjustments import PROBLEMS, Code, Note
 from wallet.api.periods import Moment
-from wallet.api.promotions import positive
 from wallet.api.shown import TransactionReply, show_posted
 from wallet.gift_codes import Attempt, Batch, Flop, Gift, Status
 from wallet.postings import Outcome, Post, Posted, Refused
@@ -28,8 +26,6 @@ from wallet.store_gift_codes import Failures
 
 router = Api()
 
-_GIFT_ID = re.compile(f"{GIFT_CODE}_{SUFFIX}")
-_BATCH_ID = re.compile(f"{GIFT_BATCH}_{SUFFIX}")
 _Gift: TypeAdapter[str] = TypeAdapter(GiftCodeId)
 
 
@@ -127,7 +123,7 @@ class TooManyAttempts(Problem):
 async def make_codes(asked: NewBatch, caller: Caller, conn: Conn) -> Data[BatchReply]:
     """Make codes. What is told here is told once."""
     now, currency = clock.now(), await stores.currency(conn, caller.store_id)
-    amount_minor = positive(asked.amount, currency)
+    amount_minor = asked.amount.positive(currency)
     if amount_minor * asked.count >= LIMIT:
         flaw = Flaw(pointer="/amount", code="amount_range", message="the amount of all together is too large")
         raise Invalid(errors=[flaw])
@@ -177,24 +173,9 @@ async def codes(
     return page_of(rows, limit, lambda gift: _show(gift, now), lambda gift: [gift.gift_id], filters)
 
 
-def _gift_id(value: str) -> str:
-    """What is no id names nothing: a 404, before any query."""
-    if not _GIFT_ID.fullmatch(value):
-        raise NotFound
-    return value
-
-
-def _batch_id(value: str) -> str:
-    if not _BATCH_ID.fullmatch(value):
-        raise NotFound
-    return value
-
-
 @router.post("/dev/v1/wallet/gift-codes/{gift_id}/void")
 @policy("wallet.write")
-async def void_code(
-    gift_id: Annotated[str, Path(), AfterValidator(_gift_id)], caller: Caller, conn: Conn
-) -> Data[GiftReply]:
+async def void_code(gift_id: Annotated[str, Path(), named(GIFT_CODE)], caller: Caller, conn: Conn) -> Data[GiftReply]:
     """Let nobody redeem a code any more. One that was redeemed stays so."""
     await store_gift_codes.void(conn, caller.store_id, gift_id)
     gift = await store_gift_codes.gift_of(conn, caller.store_id, gift_id)
@@ -206,7 +187,7 @@ async def void_code(
 @router.post("/dev/v1/wallet/gift-code-batches/{batch_id}/void")
 @policy("wallet.write")
 async def void_batch(
-    batch_id: Annotated[str, Path(), AfterValidator(_batch_id)], caller: Caller, conn: Conn
+    batch_id: Annotated[str, Path(), named(GIFT_BATCH)], caller: Caller, conn: Conn
 ) -> Data[VoidedBatch]:
     """Let nobody redeem a batch's codes any more. Those that were redeemed stay so."""
     now_are = await store_gift_codes.void_batch(conn, caller.store_id, batch_id)

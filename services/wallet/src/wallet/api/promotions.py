@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter
 
 from chassis import clock, ids, stores
-from chassis.http import Api, Caller, Conn, Data, policy
+from chassis.http import Api, Caller, Conn, Data, named, policy
 from chassis.money import LIMIT, Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Flaw, Invalid, NotFound
 from contracts.ids import CUSTOMER, PROMOTION, SUFFIX, CustomerId, PromotionId
 from wallet import store_promotions, store_terms
 from wallet.api.adjustments import Code, Note
-from wallet.api.periods import Moment
+from wallet.api.periods import OVER, Moment
 from wallet.promotions import Promotion, Recipient, RecipientStatus, Status
 
 router = Api()
@@ -24,7 +24,6 @@ _LARGEST_BODY = 4_000_000  # 100,000 ids, each on a line of its own; the gateway
 _FLAWS_NAMED = 5
 
 _CUSTOMER_ID = re.compile(f"{CUSTOMER}_{SUFFIX}")
-_PROMOTION_ID = re.compile(f"{PROMOTION}_{SUFFIX}")
 _Promotion: TypeAdapter[str] = TypeAdapter(PromotionId)
 _Customer: TypeAdapter[str] = TypeAdapter(CustomerId)
 
@@ -77,20 +76,11 @@ class RecipientReply(BaseModel):
     transaction_id: str | None
 
 
-def positive(amount: Amount, currency: str) -> int:
-    """An amount to be given, in minor units. Raises ``Invalid`` if it is not more than zero."""
-    minor = amount.minor(currency)
-    if minor <= 0:
-        message = "the amount must be more than zero"
-        raise Invalid(message, errors=[Flaw(pointer="/amount", code="amount_not_positive", message=message)])
-    return minor
-
-
 def _flaws(asked: NewPromotion, amount_minor: int, customer_ids: set[str], now: datetime) -> list[Flaw]:
     if amount_minor * len(customer_ids) >= LIMIT:
         return [Flaw(pointer="/amount", code="amount_range", message="the amount of all together is too large")]
     if asked.expires_at is not None and asked.expires_at <= now:
-        return [Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")]
+        return [OVER]
     if all(map(_CUSTOMER_ID.fullmatch, customer_ids)):
         return []
     wrong = [i for i, customer_id in enumerate(asked.customer_ids) if not _CUSTOMER_ID.fullmatch(customer_id)]
@@ -106,7 +96,7 @@ async def start_promotion(asked: NewPromotion, caller: Caller, conn: Conn) -> Da
     """Give many customers the same credit. They get it one after the other, soon after this."""
     store_id, now = caller.store_id, clock.now()
     currency = await stores.currency(conn, store_id)
-    amount_minor, customer_ids = positive(asked.amount, currency), set(asked.customer_ids)
+    amount_minor, customer_ids = asked.amount.positive(currency), set(asked.customer_ids)
     if flaws := _flaws(asked, amount_minor, customer_ids, now):
         raise Invalid(errors=flaws)
     expires_at = asked.expires_at
@@ -129,14 +119,7 @@ async def start_promotion(asked: NewPromotion, caller: Caller, conn: Conn) -> Da
     return Data(data=_show(promotion))
 
 
-def _promotion_id(value: str) -> str:
-    """What is no id names nothing: a 404, before any query."""
-    if not _PROMOTION_ID.fullmatch(value):
-        raise NotFound
-    return value
-
-
-Named = Annotated[str, Path(), AfterValidator(_promotion_id)]
+Named = Annotated[str, Path(), named(PROMOTION)]
 
 
 @router.get("/dev/v1/wallet/promotions")

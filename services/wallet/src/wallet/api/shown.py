@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from chassis.money import Major, major
-from wallet.entries import Entry, Side
+from wallet.entries import Entry
 from wallet.postings import Posted
 from wallet.store_lists import Transaction
 
@@ -61,7 +61,7 @@ def show_entry(entry: Entry, note: str | None) -> TransactionReply:
         amount=major(entry.signed_minor, currency),
         balance=major(entry.balance_after_minor, currency),
         debt=major(entry.debt_after_minor, currency),
-        on_debt=Side.CUSTOMER not in {entry.debit_account, entry.credit_account},
+        on_debt=entry.on_debt,
         currency=currency,
         reason=entry.reason,
         note=note,
