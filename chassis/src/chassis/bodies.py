@@ -26,5 +26,5 @@ async def read(request: Request, limit: int) -> bytes:
         if size > limit:
             raise TooLarge(f"a body may have {limit} bytes")
         chunks.append(chunk)
-    request._body = b"".join(chunks)  # noqa: SLF001  (where Starlette keeps a body that was read)
-    return request._body  # noqa: SLF001
+    body = request._body = b"".join(chunks)  # noqa: SLF001  (where Starlette keeps a body that was read)
+    return body

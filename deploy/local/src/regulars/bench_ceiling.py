@@ -34,7 +34,7 @@ class _Ready(Coalescer):
 
     async def _transact(
         self,
-        store_id: str,  # noqa: ARG002
+        store_id: str,  # noqa: ARG002  (what it replaces takes it)
         members: list[Member],
         outcomes: list[tuple[Member, Rendered, bool]],
     ) -> None:
@@ -71,10 +71,10 @@ def _reply() -> Reply:
 async def _without_writing(app: ASGIApp, runtime: Runtime) -> AsyncIterator[ASGIApp]:
     ready = _Ready(runtime)
 
-    def coalescer(write: Write) -> Coalescer:  # noqa: ARG001
+    def coalescer(write: Write) -> Coalescer:  # noqa: ARG001  (what it replaces takes it)
         return ready
 
-    runtime.coalescer = coalescer  # type: ignore[method-assign]
+    runtime.coalescer = coalescer  # type: ignore[method-assign]  # that is what a ceiling is
     yield app
 
 

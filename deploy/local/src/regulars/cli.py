@@ -138,7 +138,7 @@ def seed(
     ] = None,
 ) -> None:
     """Add customers with years of store credit to the demo store; what is there stays."""
-    from regulars import seed as work  # noqa: PLC0415
+    from regulars import seed as work  # noqa: PLC0415 - only a seed pays for it
 
     stack = _started_quietly()
     with err.status("seeding") as shown:

@@ -71,7 +71,7 @@ class Books(NamedTuple):
 
 def cohorts(store_id: str, currency: str, customers: int, entries: int, now: datetime) -> Iterator[Cohort]:
     """Deal out entries to customers: most get a few, some get thousands."""
-    luck = random.Random(f"{store_id} {now}")  # noqa: S311
+    luck = random.Random(f"{store_id} {now}")  # noqa: S311  (made-up customers, no secrets)
     counts = _dealt([min(luck.lognormvariate(0, 2), _MOST) for _ in range(customers)], entries)
     number = min(customers, entries // _COHORT + 1)
     begin, step = now - _PAST, _PAST / number
@@ -82,7 +82,7 @@ def cohorts(store_id: str, currency: str, customers: int, entries: int, now: dat
 
 def books(cohort: Cohort) -> Books:
     """What a cohort's books are now."""
-    luck = random.Random(cohort.seed)  # noqa: S311
+    luck = random.Random(cohort.seed)  # noqa: S311  (made-up customers, no secrets)
     step = (cohort.end - cohort.begin) / (2 * len(cohort.counts))  # half of the time brings all of them
     people, entries, grants = [], list[str](), list[str]()
     for n, count in enumerate(cohort.counts):
