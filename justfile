@@ -43,3 +43,7 @@ publish:
 
 bench *args:
     uv run regulars bench {{args}}
+
+# That the bench still finds every figure, in a minute and a half. Apart from `test`: it measures, and proves no promise.
+bench-check:
+    uv run pytest -m bench --timeout 200 tests/local/test_bench.py

@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from regulars import leash, programs
 from regulars.stack import Stack
@@ -15,7 +17,10 @@ from regulars.stack import Stack
 MARKERS = (
     "journeys: several services over real Kafka, on the fixture `stack`",
     "faults: processes are killed or held back, on the fixture `stack`",
+    "bench: a tiny run of the whole bench; only by `just bench-check`",
 )
+WITH_ALL_SERVICES = ("tests/faults/", "tests/journeys/", "tests/local/")
+MINTED = re.compile(r"(?<=[a-z])_[0-7][0-9a-z]{25}")
 numbers = itertools.count(1)
 
 
@@ -36,6 +41,27 @@ Clone = Callable[[str], Awaitable[Database]]
 def pytest_configure(config):
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """Two processes for the whole suite, which waits more than it works; none for a part that somebody asks for."""
+    return 2 if config.args == config.getini("testpaths") else 0
+
+
+def pytest_make_parametrize_id(val) -> str | None:
+    """A test's name is the same in every process; an id that a parameter mints is not."""
+    return MINTED.sub("_minted", val) if isinstance(val, str) and MINTED.search(val) else None
+
+
+class Scheduling(LoadScopeScheduling):
+    """What needs all services stays in one process; of the rest, each module does."""
+
+    def _split_scope(self, nodeid):
+        return "stack" if nodeid.startswith(WITH_ALL_SERVICES) else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def kind() -> type[Stack]:
