@@ -219,7 +219,7 @@ async def test_the_search_takes_signs_as_they_are(client, create, query):
     assert await listed(client, query) == []
 
 
-@pytest.mark.parametrize("query", ["q=", "q=%00", "q=+"])
+@pytest.mark.parametrize("query", ["q=", "q=+"])
 async def test_a_search_for_nothing_is_the_whole_list(client, create, query):
     await create("bob@example.com")
     assert await listed(client, query) == ["bob@example.com"]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from migrating import first_only
 
 from chassis import migrations
 from chassis.db import Conn
@@ -36,21 +37,9 @@ HOLDS = [  # (hold, customer, order, amount, status, captured, entry, reason)
 @pytest.fixture
 async def old(parts, admin_url, monkeypatch):
     """A connection to a database that had the first migration only, with what a wallet wrote then."""
-    whole = migrations.expected
-
-    def first_only(service):
-        return [its for its in whole(service) if its.package != "wallet" or its.name.startswith("0001")]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(migrations, "expected", first_only)
-        await migrations.prepare(admin_url, "wallet", database=NAME, password=parts.password)
-    conn = await asyncpg.connect(parts.admin_database_url(NAME))
-    await write(conn)
-    yield conn
-    await conn.close()
-    admin = await asyncpg.connect(admin_url)
-    await admin.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
-    await admin.close()
+    async with first_only("wallet", NAME, parts, admin_url, monkeypatch) as conn:
+        await write(conn)
+        yield conn
 
 
 async def write(conn):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from machines import run
 from plain_wallet import Person, PlainWallet
 
 from chassis import ids
@@ -344,20 +344,8 @@ def figures_of_line(line):
     )
 
 
-def run(driver, examples, steps):
-    given = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    run_state_machine_as_test(lambda: Machine(driver()), settings=given)
-
-
 def test_in_memory_it_comes_to_what_the_model_says():
-    run(Memory, examples=200, steps=50)
+    run(lambda: Machine(Memory()), examples=200, steps=50)
 
 
 async def test_in_the_database_it_comes_to_what_the_model_says(api, worker, monkeypatch):
@@ -365,4 +353,4 @@ async def test_in_the_database_it_comes_to_what_the_model_says(api, worker, monk
     monkeypatch.setattr(store.store_book, "_FIRST_PAGE", 2)
     monkeypatch.setattr(store.store_book, "_GROWS", 2)
     loop = asyncio.get_running_loop()
-    await asyncio.to_thread(run, lambda: Stored(api, worker, loop), examples=60, steps=40)
+    await asyncio.to_thread(run, lambda: Machine(Stored(api, worker, loop)), examples=60, steps=40)

@@ -249,12 +249,14 @@ async def test_the_longest_period_there_is_can_be_asked_for(statements):
         assert told == ((0, 0, 0, 0), (0, 0, 0, 0), {})
 
 
-async def test_another_store_is_told_nothing(served, live, path, customer_id, new_store):
+async def test_another_store_is_told_nothing(served, live, path, customer_id, new_store, impatient):
     await live(customer_id)
     stranger = served.as_(merchant(await new_store()))
     period = f"from={MONTHS[0]}&to={MONTHS[6]}"
-    for asked in (f"{path}/balance", f"{path}/statement?{period}"):
-        assert (await stranger.get(asked)).status == 404
+    asked = (f"{path}/balance", f"{path}/statement?{period}")
+    # At once: whoever was never heard of is waited for, a little.
+    answers = await asyncio.gather(*map(stranger.get, asked))
+    assert [reply.status for reply in answers] == [404, 404]
     told = (await stranger.get(f"/dev/v1/wallet/statement?{period}")).data
     assert figures(told) == ((0, 0, 0, 0), (0, 0, 0, 0), {})
 

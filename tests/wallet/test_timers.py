@@ -1,13 +1,12 @@
 """What happens because time passes, on the real database and with a clock that the test sets."""
 
 import asyncio
-from itertools import count
 from types import SimpleNamespace
 
 import pytest
 from books import day
+from dying import dies
 
-from chassis.db import Conn
 from wallet import store, timers
 from wallet.postings import Refused, Released
 
@@ -291,10 +290,6 @@ async def test_two_timers_at_once_move_a_merged_credit_once(ledger, tick, merge)
     assert [await ledger.balance(last) for _, last in customers] == [(10, 0)] * 5
 
 
-class DiedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("timer", [timers.expire, timers.lapse, timers.remind, timers.follow_merges])
 async def test_a_timer_that_dies_on_any_statement_does_it_again(ledger, tick, time, merge, monkeypatch, timer):
     """Its transaction is rolled back; the next beat comes to the same."""
@@ -306,33 +301,11 @@ async def test_a_timer_that_dies_on_any_statement_does_it_again(ledger, tick, ti
     await merge(merged_, last)
     time.pass_until(7)
     before, lived = await standing(ledger), 0
-    while await dies(tick, timer, monkeypatch, after=lived):
+    while await dies(lambda: tick(timer), monkeypatch, after=lived):
         assert await standing(ledger) == before
         lived += 1
     assert lived
     assert await standing(ledger) != before
-
-
-async def dies(tick, timer, monkeypatch, *, after):
-    """Whether a slice has more statements than these, and died on the one that follows."""
-    statements = count()
-
-    def dying(run):
-        async def statement(self, *args):
-            if next(statements) == after:
-                raise DiedError
-            return await run(self, *args)
-
-        return statement
-
-    with monkeypatch.context() as patched:
-        for name in ("rows", "row", "value", "execute"):
-            patched.setattr(Conn, name, dying(getattr(Conn, name)))
-        try:
-            await tick(timer)
-        except DiedError:
-            return True
-    return False
 
 
 async def standing(ledger):

@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from chassis import rewind
@@ -161,14 +162,14 @@ class Consumer:
                 heartbeat_interval_ms=2000,
                 auto_offset_reset="earliest",
                 ack_policy=AckPolicy.NACK_ON_ERROR,
-                decoder=_raw_records,
+                decoder=lambda message: message.raw_message,
                 listener=_Membership(group, self._joined, self._rebalancing),
             )
             for group in self._groups
         }
         for group, subscriber in self._subscribers.items():
             subscriber.__class__ = _Gathering if group is Group.FACTS else _Prompt
-            subscriber(self._handler(group, self._progress[group]))
+            subscriber(self._handler(group, self._progress[group]), parser=subscriber.carry)
         async with asyncio.timeout(_JOIN):
             await broker.start()
         for progress in self._progress.values():
@@ -231,6 +232,10 @@ class _Prompt(BatchSubscriber):
         batches = await consumer.getmany(timeout_ms=self.batch_timeout_ms, max_records=self.max_records)
         return tuple(chain.from_iterable(batches.values()))
 
+    async def carry(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaAckableMessage:
+        """The records as they are. FastStream would read every header, and lose the poll over one that is no text."""
+        return KafkaAckableMessage(records, b"", consumer=self.consumer)
+
 
 class _Gathering(_Prompt):
     """Lets company come before it takes facts: nobody waits for these, and a batch costs one commit at any size."""
@@ -292,8 +297,3 @@ async def _end(consumer: AIOKafkaConsumer) -> None:
             task.cancel()
     await consumer._fetcher.close()  # noqa: SLF001
     await consumer._client.close()  # noqa: SLF001
-
-
-async def _raw_records(message: Any) -> Any:
-    """The records as they are: decoding is the inbox', where it cannot stop the partition."""
-    return message.raw_message

@@ -40,9 +40,12 @@ class Router:
         self._handlers: dict[tuple[str, str], Handler] = {}
         self._groups: dict[str, Group] = {}
 
-    def on(self, event: type[Event]) -> Callable[[Function], Function]:
-        """Handle a fact. Raises ``ValueError`` for a second handler, or a topic split over both groups."""
-        return self._register(event, Group.FACTS)
+    def on(self, event: type[E], *, where: Callable[[E], bool] | None = None) -> Callable[[Function], Function]:
+        """Handle a fact; ``where`` tells those that matter from bulk, which leaves no trace here, not in the inbox either.
+
+        Raises ``ValueError`` for a second handler, or a topic split over both groups.
+        """
+        return self._register(event, Group.FACTS, where)
 
     def on_ask(self, event: type[E], *, where: Callable[[E], bool] | None = None) -> Callable[[Function], Function]:
         """Handle a request, or the answer to one of ours; ``where`` tells those from bulk that is not for us."""

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from chassis import bodies, db, idempotency, tokens
+from chassis import bodies, db, idempotency, pagination, tokens
 from chassis.batches import Write, coalesced
 from chassis.idempotency import Key
 from chassis.money import parse_json
@@ -43,27 +43,30 @@ __all__ = ["Api", "Asked", "Caller", "Command", "Conn", "Data", "Reply", "answer
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Need = Literal["optional", "required"]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Who may call an endpoint, and whether it needs an idempotency key. ``scope`` ``None``: any caller of the store.
 
-    ``max_body``: bytes, where it takes more than the settings say of all.
+    ``max_body``: bytes, where it takes more than the settings say of all. ``names_customer``: its body may, as
+    ``customer_id``, and it looks for them itself; one made a moment ago is waited for before.
     """
 
     scope: str | None
-    key: Literal["optional", "required"] = "optional"
+    key: Need = "optional"
     max_body: int | None = None
+    names_customer: bool = False
 
 
 def policy(
-    scope: str | None, *, key: Literal["optional", "required"] = "optional", max_body: int | None = None
+    scope: str | None, *, key: Need = "optional", max_body: int | None = None, names_customer: bool = False
 ) -> Callable[[F], F]:
     """Say who may call an endpoint. One without a policy does not start."""
 
     def mark(endpoint: F) -> F:
-        endpoint.__policy__ = Policy(scope, key, max_body)  # type: ignore[attr-defined]
+        endpoint.__policy__ = Policy(scope, key, max_body, names_customer)  # type: ignore[attr-defined]
         return endpoint
 
     return mark
@@ -121,6 +124,7 @@ class Endpoint(APIRoute):
         super().__init__(path, endpoint, **options)
         if self.methods and "GET" in self.methods:
             self.methods.add("HEAD")  # RFC 9110 §9.3.2; the server keeps the body back
+        self._parameters = None if stated.scope is None else bodies.parameters_of(self.dependant)
         if self.write is not None:
             self._body_name, self._body_model = _body_of(endpoint, self.param_convertors)
 
@@ -152,12 +156,16 @@ class Endpoint(APIRoute):
     async def _handle(self, request: Request, inner: Handler) -> Response:
         runtime: Runtime = request.app.state.runtime
         caller = self._admit(runtime, request)
+        bodies.check(request, self._parameters)
         body = await bodies.read(request, self.policy.max_body or runtime.settings.max_body_bytes)
         if body and self.body_field is not None and not bodies.is_json(request):
             raise UnsupportedMediaType
         key = self._key(request, caller)
         request.state.caller, request.state.conn = caller, None
+        pagination.asked.set((caller.store_id, request.url.path))
         await _resolve_customer(runtime, request, caller)
+        if self.policy.names_customer and runtime.known is not None and (named := bodies.customer_in(body)):
+            await runtime.known.resolve(caller.store_id, named)
         if self.write is not None:
             return await self._coalesce(runtime, request, inner, key, body)
         return await self._transact(runtime, request, inner, key, body)
@@ -179,10 +187,8 @@ class Endpoint(APIRoute):
             if self.policy.key == "required":
                 raise IdempotencyKeyMissing
             return None
-        path = request.url.path
-        if "\x00" in path:  # no id holds one, and PostgreSQL could not keep it
-            raise NotFound
-        return Key(caller.store_id, _principal(request, caller), idempotency.parse_header(header), "POST", path)
+        key = idempotency.parse_header(header)
+        return Key(caller.store_id, _principal(request, caller), key, "POST", request.url.path)
 
     async def _coalesce(
         self, runtime: Runtime, request: Request, inner: Handler, key: Key | None, body: bytes
@@ -198,11 +204,9 @@ class Endpoint(APIRoute):
     async def _transact(
         self, runtime: Runtime, request: Request, inner: Handler, key: Key | None, body: bytes
     ) -> Response:
-        async with runtime.turns.turn(key):
-            store_id = request.state.caller.store_id
-            async with runtime.api.transaction(store_id) as conn:
-                request.state.conn = conn
-                response = await self._first(request, inner, key, body)
+        async with runtime.turns.turn(key), runtime.api.transaction(request.state.caller.store_id) as conn:
+            request.state.conn = conn
+            response = await self._first(request, inner, key, body)
         if isinstance(response, Asked):
             return await self._wait(runtime, request, response.request_id, key)
         return response

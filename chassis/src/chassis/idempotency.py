@@ -7,9 +7,9 @@ with it waits for the first to commit; what is stored then is repeated byte for 
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,10 @@ from chassis.reply import Rendered
 WAIT = 5.0
 KEPT = timedelta(hours=24)
 
+AtWork = Callable[[Conn, Collection[tuple[str, str]]], Awaitable[set[tuple[str, str]]]]
+"""Says of requests, by store and id, which are still being worked on."""
+
+_SLICE = 500
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -83,22 +87,28 @@ async def claim(conn: Conn, keys: Sequence[Key], fingerprints: Sequence[bytes]) 
 
     A key that comes back with neither a reply nor an open request was free and is ours in this transaction.
     """
-    columns = [list(column) for column in zip(*keys, strict=True)]
-    fresh = await conn.rows(
+    given = dict(zip(keys, fingerprints, strict=True))
+    claimed: dict[Key, Claimed] = {}
+    while left := {key: given[key] for key in keys if key not in claimed}:  # again: what was swept before it was read
+        fresh = await _insert(conn, left)
+        claimed |= {key: Claimed(given[key]) for key in fresh}
+        if taken := [key for key in left if key not in fresh]:
+            claimed |= await _find(conn, taken)
+    return claimed
+
+
+async def _insert(conn: Conn, keys: Mapping[Key, bytes]) -> set[Key]:
+    rows = await conn.rows(
         """
         INSERT INTO idempotency (store_id, principal, key, method, path, fingerprint)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[])
         ON CONFLICT DO NOTHING
         RETURNING store_id, principal, key, method, path
         """,
-        *columns,
-        list(fingerprints),
+        *_columns(keys),
+        list(keys.values()),
     )
-    claimed = {Key(*row): Claimed(b"") for row in fresh}
-    taken = [key for key in keys if key not in claimed]
-    found = await _find(conn, taken) if taken else {}
-    given = dict(zip(keys, fingerprints, strict=True))
-    return {key: Claimed(given[key]) if key in claimed else found[key] for key in keys}
+    return {Key(*row) for row in rows}
 
 
 async def _find(conn: Conn, keys: Sequence[Key]) -> dict[Key, Claimed]:
@@ -108,7 +118,7 @@ async def _find(conn: Conn, keys: Sequence[Key]) -> dict[Key, Claimed]:
         JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS k (store_id, principal, key, method, path)
           USING (store_id, principal, key, method, path)
         """,
-        *[list(column) for column in zip(*keys, strict=True)],
+        *_columns(keys),
     )
     return {
         Key(row["store_id"], row["principal"], row["key"], row["method"], row["path"]): Claimed(
@@ -142,7 +152,7 @@ async def keep(conn: Conn, replies: Sequence[tuple[Key, Rendered]]) -> int:
         WHERE (i.store_id, i.principal, i.key, i.method, i.path) = (r.store_id, r.principal, r.key, r.method, r.path)
           AND i.status IS NULL
         """,
-        *[list(column) for column in zip(*[key for key, _ in replies], strict=True)],
+        *_columns([key for key, _ in replies]),
         [reply.status for _, reply in replies],
         [reply.body for _, reply in replies],
         [reply.media_type for _, reply in replies],
@@ -150,12 +160,15 @@ async def keep(conn: Conn, replies: Sequence[tuple[Key, Rendered]]) -> int:
 
 
 async def kept(conn: Conn, key: Key) -> Rendered | None:
-    """The reply pinned under a key."""
-    return (await _find(conn, [key]))[key].reply
+    """The reply pinned under a key; ``None`` also where the key was swept meanwhile."""
+    found = (await _find(conn, [key])).get(key)
+    return None if found is None else found.reply
 
 
 async def forget(conn: Conn, keys: Sequence[Key]) -> None:
-    """Free keys whose request came to nothing."""
+    """Free keys: their request came to nothing, or is long over."""
+    if not keys:
+        return
     await conn.execute(
         """
         DELETE FROM idempotency i
@@ -163,19 +176,46 @@ async def forget(conn: Conn, keys: Sequence[Key]) -> None:
               AS k (store_id, principal, key, method, path)
         WHERE (i.store_id, i.principal, i.key, i.method, i.path) = (k.store_id, k.principal, k.key, k.method, k.path)
         """,
-        *[list(column) for column in zip(*keys, strict=True)],
+        *_columns(keys),
     )
 
 
-async def sweep(conn: Conn, _now: datetime) -> int:
-    """Drop keys older than a day whose work has ended; the number dropped. Goes by real time."""
-    return await conn.execute(
+async def sweep(conn: Conn, at_work: AtWork) -> int:
+    """Drop keys older than a day whose work has ended, and keep the others for another day; how many there were.
+
+    Goes by real time.
+    """
+    rows = await conn.rows(
         """
-        DELETE FROM idempotency WHERE (store_id, principal, key, method, path) IN (
-            SELECT store_id, principal, key, method, path FROM idempotency
-            WHERE created_at < now() - $1::interval AND status IS NOT NULL
-            LIMIT 500
-        )
+        SELECT store_id, principal, key, method, path, CASE WHEN status IS NULL THEN request_id END AS open
+        FROM idempotency WHERE created_at < now() - $1::interval
+        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
         """,
         KEPT,
+        _SLICE,
     )
+    asked = {(row["store_id"], row["open"]) for row in rows if row["open"] is not None}
+    working = await at_work(conn, asked) if asked else set()
+    old = {Key(*row[:5]): (row["store_id"], row["open"]) in working for row in rows}
+    await _keep_on(conn, [key for key, is_open in old.items() if is_open])
+    await forget(conn, [key for key, is_open in old.items() if not is_open])
+    return len(rows)
+
+
+async def _keep_on(conn: Conn, keys: Sequence[Key]) -> None:
+    if not keys:
+        return
+    await conn.execute(
+        """
+        UPDATE idempotency i SET created_at = now()
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+             AS k (store_id, principal, key, method, path)
+        WHERE (i.store_id, i.principal, i.key, i.method, i.path) = (k.store_id, k.principal, k.key, k.method, k.path)
+        """,
+        *_columns(keys),
+    )
+
+
+def _columns(keys: Iterable[Key]) -> list[list[str]]:
+    """Keys, of which there are some, as a query takes them."""
+    return [list(column) for column in zip(*keys, strict=True)]

@@ -1,7 +1,8 @@
 """Money: integers of minor units inside, exact JSON numbers of major units in bodies (design §1 rule 6).
 
 A float never touches an amount on its way in: the source text of the JSON number is kept and read as digits. On the
-way out every amount has at most 15 digits, and a double of at most 15 digits prints as exactly these.
+way out every single amount has at most 15 digits, and a double of at most 15 digits prints as exactly these. A sum with
+more digits is printed as the nearest double, which is what most readers of JSON make of any number.
 """
 
 import json
@@ -94,6 +95,13 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
+def written(value: object) -> str | None:
+    """A number of a request body as it was written; ``None`` for anything else."""
+    if isinstance(value, JsonNumber):
+        return value.text
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 class Amount:
     """An amount of money in a request body: a plain JSON number of major units, exactly as it was written."""
 
@@ -134,11 +142,8 @@ class Amount:
     def _validate(cls, value: object) -> "Amount":
         if isinstance(value, Amount):
             return value
-        if isinstance(value, JsonNumber):
-            text = value.text
-        elif isinstance(value, int) and not isinstance(value, bool):
-            text = str(value)
-        else:
+        text = written(value)
+        if text is None:
             raise PydanticCustomError("amount_type", "An amount is a JSON number of major units")
         if not _PLAIN.fullmatch(text) or (text[0] == "-" and not text.strip("-0.")):
             raise PydanticCustomError("amount_format", "An amount is a plain decimal, such as 25 or 7.5")

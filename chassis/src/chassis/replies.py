@@ -6,7 +6,7 @@ for longer than a topic keeps. Whoever waits over HTTP holds no connection meanw
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -61,10 +61,28 @@ async def ask(conn: Conn, request_id: str, request: Event) -> None:
         add(conn, request)
 
 
-async def answered(conn: Conn, request_ids: str | Sequence[str], request: type[Event]) -> None:
-    """The request was answered, or all of these were: it is not sent again. Call it under the lock of their root."""
+async def answered(conn: Conn, request_ids: str | Sequence[str], request: type[Event], *others: type[Event]) -> None:
+    """The request was answered, or all of these were: it is not sent again. Call it under the lock of their root.
+
+    ``others`` are types in which the same may have been asked.
+    """
     asked = [request_ids] if isinstance(request_ids, str) else sorted(request_ids)
-    await conn.execute("DELETE FROM ask WHERE request_id = ANY($1) AND type = $2", asked, request.TYPE)
+    await conn.execute(
+        "DELETE FROM ask WHERE request_id = ANY($1) AND type = ANY($2)", asked, [one.TYPE for one in (request, *others)]
+    )
+
+
+async def unanswered(conn: Conn, requests: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the requests, by store and id, that another service was asked under this id and has not answered."""
+    rows = await conn.rows(
+        """
+        SELECT DISTINCT store_id, request_id
+        FROM unnest($1::text[], $2::text[]) AS k (store_id, request_id) JOIN ask USING (store_id, request_id)
+        """,
+        [store_id for store_id, _ in requests],
+        [request_id for _, request_id in requests],
+    )
+    return {(row["store_id"], row["request_id"]) for row in rows}
 
 
 async def answer(conn: Conn, request_ids: str | Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from chassis.consumer import Consumer
 from chassis.db import Conn, Database
 from chassis.gauges import Figures
 from chassis.http import Api
+from chassis.idempotency import AtWork
 from chassis.inbox import Router
 from chassis.known_customers import KnownCustomers
 from chassis.notifier import Notifier
@@ -51,7 +52,6 @@ _CONNECTIONS = 4_096
 _OWN_TIMERS = (
     *timers.OWN,
     Timer("ask again", every=timedelta(seconds=5), run=replies.ask_again),
-    Timer("idempotency keys", every=timedelta(minutes=10), run=idempotency.sweep),
 )
 
 
@@ -69,6 +69,7 @@ class Service:
     known_customers: bool
     wrap: Wrap | None
     figures: Figures | None
+    at_work: AtWork
 
     @contextlib.asynccontextmanager
     async def running(self, settings: Settings, kind: Kind = "all") -> AsyncIterator[tuple[Runtime, ASGIApp]]:
@@ -120,11 +121,16 @@ class Service:
                 router.include(part)
         return router
 
+    def _sweep(self) -> Timer:
+        return Timer(
+            "idempotency keys", timedelta(minutes=10), run=lambda conn, _now: idempotency.sweep(conn, self.at_work)
+        )
+
     async def _work(self, stack: contextlib.AsyncExitStack, runtime: Runtime) -> None:
         """What a worker does: publish, consume, retry what is parked, and what time brings."""
         settings, worker, router = runtime.settings, runtime.worker, self.router()
         relay = Relay(settings.worker_database_url, settings.kafka, self.name)
-        every = [*self.timers, *_OWN_TIMERS]
+        every = [*self.timers, *_OWN_TIMERS, self._sweep()]
         parked = Parked(self.name, router, worker)
         await _run_all(stack, [relay.run(), parked.run(), *(timer.loop(worker) for timer in every)])
         runtime.consumer = Consumer(self.name, router, worker, settings.kafka)
@@ -195,13 +201,17 @@ def build(
     known_customers: bool = True,
     wrap: Wrap | None = None,
     figures: Figures | None = None,
+    at_work: AtWork = replies.unanswered,
 ) -> Service:
     """A service of this name.
 
     ``verify`` returns what is wrong with its data, a sentence each, and may keep how far it was found clean, which
-    ``verify_whole`` does not rely on; ``figures`` is what it adds to ``/metrics``.
+    ``verify_whole`` does not rely on; ``figures`` is what it adds to ``/metrics``; ``at_work`` says which requests are
+    still being worked on, where it does not ask other services for them by their own ids.
     """
-    return Service(name, settings, consumers, api, timers, verify, verify_whole, known_customers, wrap, figures)
+    return Service(
+        name, settings, consumers, api, timers, verify, verify_whole, known_customers, wrap, figures, at_work
+    )
 
 
 def _server(app: ASGIApp, settings: Settings) -> Server:

@@ -6,7 +6,7 @@ import pytest
 import specimen
 from serving import customer, merchant, new_store, storefront
 
-from chassis import ids
+from chassis import idempotency, ids
 from contracts.ids import CUSTOMER
 
 PATHS = ["/parcels", "/bulk"]
@@ -115,6 +115,22 @@ async def test_two_stores_with_one_key_never_see_each_others_reply(shop):
     assert (await shop.post("/parcels", {"amount": 3}, key="k")).body != (
         await other.post("/parcels", {"amount": 3}, key="k")
     ).body
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_key_that_is_swept_while_it_is_claimed_is_free(shop, path, monkeypatch):
+    find = idempotency._find
+
+    async def swept_before(conn, keys):
+        async with shop.runtime.worker.transaction() as sweeper:
+            await idempotency.forget(sweeper, keys)
+        return await find(conn, keys)
+
+    first = await shop.post(path, {"amount": 1}, key="k")
+    monkeypatch.setattr(idempotency, "_find", swept_before)
+    second = await shop.post(path, {"amount": 1}, key="k")
+    assert (first.status, second.status) == (201, 201)
+    assert await parcels(shop) == 2
 
 
 async def test_a_caller_who_hangs_up_is_completed_all_the_same(shop):

@@ -176,6 +176,37 @@ async def test_only_json_is_json(client, kind):
     assert (await client.post("/parcels", {"amount": 1}, key="k", content_type=kind)).status == 415
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/parcels/a%00"), ("POST", "/customers/a%00/parcels")])
+async def test_a_path_that_holds_a_nul_names_nothing(client, method, path):
+    reply = await client.call(method, path)
+    assert (reply.status, reply.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("value", ["%00", "a%00b", "SENT&status=%00"])
+async def test_a_parameter_that_holds_a_nul_is_refused(client, value):
+    reply = await client.get(f"/parcels?status={value}")
+    assert (reply.status, reply.code) == (422, "invalid")
+    assert [(flaw["pointer"], flaw["code"]) for flaw in reply.json["errors"]] == [("/query/status", "nul")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "unknown"),
+    [
+        ("GET", "/parcels?stauts=SENT", ["stauts"]),
+        ("GET", "/parcels?status=SENT&Status=SENT&a/b=1&a/b=2", ["Status", "a~1b"]),
+        ("GET", "/parcels?limit=1&flavour", ["limit", "flavour"]),
+        ("HEAD", "/parcels?stauts=SENT", None),
+        ("POST", "/parcels?dry_run=true", ["dry_run"]),
+    ],
+)
+async def test_a_parameter_that_a_route_does_not_have_is_refused(client, method, path, unknown):
+    reply = await client.call(method, path, {"amount": 1} if method == "POST" else None, key=ids.new("k"))
+    assert reply.status == 422
+    if unknown is not None:
+        flaws = [(flaw["pointer"], flaw["code"]) for flaw in reply.json["errors"]]
+        assert flaws == [(f"/query/{name}", "unknown_parameter") for name in unknown]
+
+
 async def test_media_types_ignore_case(client):
     kind = "APPLICATION/JSON; charset=utf-8"
     assert (await client.post("/parcels", {"amount": 1}, key=ids.new("k"), content_type=kind)).status == 201

@@ -7,7 +7,7 @@ import random
 import asyncpg
 import pytest
 
-from chassis import ids, inbox, outbox, received, verdicts
+from chassis import consumer, ids, inbox, outbox, received, verdicts
 from chassis.handlers import Group
 from chassis.inbox import Inbox, Router
 from chassis.received import Received
@@ -44,6 +44,13 @@ def nothing_is_ephemeral(patch) -> None:
     patch.setattr(Received, "ephemeral", False)
     unreadable = received._unreadable
     patch.setattr(received, "_unreadable", lambda *about, **_: unreadable(*about, keep=True))
+
+
+def every_header_is_read(patch) -> None:
+    async def carry(self, records):
+        return await self.parser.parse_batch(records)
+
+    patch.setattr(consumer._Prompt, "carry", carry)
 
 
 @pytest.fixture
@@ -212,6 +219,20 @@ async def test_what_nobody_can_read_is_given_up_at_once_and_what_nobody_handles_
         await world.until("SELECT count(*) FROM done", equals=1)
         assert await world.count("dead_letter") == len(unreadable)
         assert await world.count("inbox") == 1
+
+
+@pytest.mark.parametrize("fault", [None, every_header_is_read])
+async def test_headers_of_others_cost_no_event(world, router_of, planted, fault):
+    contract = await world.contract()
+    for number, header in enumerate([("reply_to", b"somewhere"), ("x-other", b"\xff"), ("x-other", None)]):
+        event = contract.added(store_id=world.store_id, subject="a", number=number)
+        named = {"ce_id": str(ids.new_uuid()), "ce_type": event.TYPE, "store_id": event.store_id}
+        headers = [*((name, value.encode()) for name, value in named.items()), header]
+        await world.producer.send(contract.topic.name, event.body(), key=b"a", headers=headers)
+    with planted(fault):
+        async with world.consuming(router_of(contract)) as consuming:
+            await world.until("SELECT count(*) FROM done", equals=3, seconds=5)
+            await world.caught_up(consuming, seconds=5)
 
 
 async def test_an_event_goes_on_under_the_trace_it_came_with(world):

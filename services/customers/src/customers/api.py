@@ -158,8 +158,14 @@ async def contacts_of(
     caller: Caller, conn: Conn, asked: Annotated[list[str], Query(alias="id", max_length=_MOST_CONTACTS)]
 ) -> Data[dict[str, ContactReply]]:
     """Who these ids are, for lists of other services. Those that are nobody's, or of the erased, are left out."""
-    known = await store.contacts_of(conn, caller.store_id, [one for one in asked if _ID.fullmatch(one)])
-    return Data(data={asked_id: ContactReply(**contact._asdict()) for asked_id, contact in known.items()})
+    known = await store.contacts_of(conn, {Who(caller.store_id, one) for one in asked if _ID.fullmatch(one)})
+    return Data(
+        data={
+            who.customer_id: ContactReply(name=contact.name, email=contact.email, phone=contact.phone)
+            for who, contact in known.items()
+            if not contact.erased
+        }
+    )
 
 
 def _contact(body: NewCustomer) -> Contact:

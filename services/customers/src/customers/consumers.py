@@ -1,12 +1,13 @@
-"""What customers does when it hears of contacts, orders and wallet entries."""
+"""What customers does when it hears of contacts, buyers, orders and wallet entries."""
 
 from collections.abc import Mapping, Sequence
 
 from chassis import clock, ids, outbox
 from chassis.db import Conn
 from chassis.inbox import NotYet, Router
-from contracts.carts import CartContactGiven, OrderCancelled, OrderCompleted, OrderPlaced
+from contracts.carts import CartBuyerNamed, CartContactGiven, OrderCancelled, OrderCompleted, OrderPlaced
 from contracts.customers import CustomerIdentified
+from contracts.fraud import ScreeningRequested
 from contracts.ids import CUSTOMER
 from contracts.wallet import WalletPosted
 from customers import announcements, contacts, figures, store, store_figures
@@ -33,6 +34,25 @@ async def on_cart_contact_given(events: Sequence[CartContactGiven], conn: Conn) 
             store_id=event.store_id, cart_id=event.cart_id, revision=event.revision, customer_id=who.customer_id
         )
         outbox.add(conn, answer, because=event)
+
+
+@router.on_ask(CartBuyerNamed)
+async def on_cart_buyers_named(events: Sequence[CartBuyerNamed], conn: Conn) -> None:
+    """Ask whether these buyers are welcome, by their e-mail too. Nobody unknown goes by: carts asks again."""
+    known = await store.contacts_of(conn, {Who(event.store_id, event.customer_id) for event in events})
+    if strangers := [event for event in events if Who(event.store_id, event.customer_id) not in known]:
+        raise NotYet("customer", strangers)
+    for event in events:
+        contact = known[Who(event.store_id, event.customer_id)]
+        request = ScreeningRequested(
+            store_id=event.store_id,
+            screening_id=event.screening_id,
+            subject=event.subject,
+            email=None if contact.erased else contact.email,
+            ip=event.ip,
+            customer_id=event.customer_id,
+        )
+        outbox.add(conn, request, because=event)
 
 
 async def _make(conn: Conn, people: People) -> dict[Person, Known]:

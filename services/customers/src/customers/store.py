@@ -1,6 +1,6 @@
 """Every statement on customers: the record itself, made once, and its lists."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -58,6 +58,7 @@ class Reachable(NamedTuple):
     name: str | None
     email: str | None
     phone: str | None
+    erased: bool
 
 
 def _customer(row: asyncpg.Record) -> Customer:
@@ -146,26 +147,29 @@ async def customer(conn: Conn, who: Who) -> Customer | None:
     return None if row is None else _customer(row)
 
 
-async def contacts_of(conn: Conn, store_id: str, customer_ids: Sequence[str]) -> dict[str, Reachable]:
-    """Who acts for each id, merges followed to their end; unknown and erased ones are left out."""
+async def contacts_of(conn: Conn, people: Collection[Who]) -> dict[Who, Reachable]:
+    """Who acts for each of these, merges followed to their end; unknown ones are left out."""
     rows = await conn.rows(
         """
         WITH RECURSIVE follow AS (
-            SELECT c.id AS asked, c.name, c.email, c.phone, c.state, c.merged_into, 1 AS hops
-            FROM customer c
-            WHERE c.store_id = $1 AND c.id = ANY($2::text[])
+            SELECT c.store_id, c.id AS asked, c.name, c.email, c.phone, c.state, c.merged_into, 1 AS hops
+            FROM unnest($1::text[], $2::text[]) AS wanted (store_id, id)
+            JOIN customer c USING (store_id, id)
             UNION ALL
-            SELECT follow.asked, c.name, c.email, c.phone, c.state, c.merged_into, hops + 1
+            SELECT c.store_id, follow.asked, c.name, c.email, c.phone, c.state, c.merged_into, hops + 1
             FROM follow
-            JOIN customer c ON c.store_id = $1 AND c.id = follow.merged_into
+            JOIN customer c ON c.store_id = follow.store_id AND c.id = follow.merged_into
             WHERE hops < 50
         )
-        SELECT asked, name, email, phone FROM follow WHERE merged_into IS NULL AND state <> 'erased'
+        SELECT store_id, asked, name, email, phone, state = 'erased' AS erased FROM follow WHERE merged_into IS NULL
         """,
-        store_id,
-        customer_ids,
+        [who.store_id for who in people],
+        [who.customer_id for who in people],
     )
-    return {row["asked"]: Reachable(row["name"], row["email"], row["phone"]) for row in rows}
+    return {
+        Who(row["store_id"], row["asked"]): Reachable(row["name"], row["email"], row["phone"], row["erased"])
+        for row in rows
+    }
 
 
 async def page_of_customers(

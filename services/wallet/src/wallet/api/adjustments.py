@@ -10,11 +10,11 @@ from chassis import clock, known_customers, problems, stores
 from chassis.batches import Queued
 from chassis.http import Api, Command, Conn, Data, Reply, coalesced, policy
 from chassis.money import Amount
+from chassis.periods import Moment
 from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.wallet import EntryType
 from wallet import mails, store_lists
-from wallet.api.periods import OVER, Moment
-from wallet.api.shown import TransactionReply, show_posted
+from wallet.api.shown import OVER, TransactionReply, show_posted
 from wallet.ledger import fits
 from wallet.postings import Expiry, Outcome, Post, Posted, Posting, Reason, Refused, Reverse
 from wallet.store import append_batch

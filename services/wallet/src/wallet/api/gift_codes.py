@@ -13,11 +13,11 @@ from chassis.batches import Queued
 from chassis.http import Api, Caller, Command, Conn, Data, Reply, coalesced, named, policy
 from chassis.money import LIMIT, Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.periods import Moment
 from chassis.problems import Flaw, Invalid, NotFound, Problem
 from contracts.ids import GIFT_BATCH, GIFT_CODE, GiftBatchId, GiftCodeId
 from wallet import gift_codes, store_gift_codes, store_terms
 from wallet.api.adjustments import PROBLEMS, Code, Note
-from wallet.api.periods import Moment
 from wallet.api.shown import TransactionReply, show_posted
 from wallet.gift_codes import Attempt, Batch, Flop, Gift, Status
 from wallet.postings import Outcome, Post, Posted, Refused
@@ -167,7 +167,7 @@ async def codes(
     cursor: CursorParameter = None,
 ) -> Page[GiftReply]:
     """The store's codes, newest first."""
-    filters, now = ["gift-codes", batch_id, status], clock.now()
+    filters, now = [batch_id, status], clock.now()
     before = only_key(read_cursor(cursor, filters), _Gift)
     rows = await store_gift_codes.page_of_gifts(conn, caller.store_id, batch_id, status, now, before, limit + 1)
     return page_of(rows, limit, lambda gift: _show(gift, now), lambda gift: [gift.gift_id], filters)

@@ -9,18 +9,17 @@ from pydantic import BaseModel, Field, TypeAdapter
 from chassis import stores
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Major, major
-from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.pagination import SEQUENCE, CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.periods import PerhapsSince, PerhapsUntil, check_period
 from contracts.ids import WalletEntryId
 from contracts.wallet import EntryType
 from wallet import store_lists
-from wallet.api.periods import PerhapsSince, PerhapsUntil, check_period
 from wallet.api.shown import TransactionReply, show
 from wallet.grants import Grant
 from wallet.store_lists import Wanted
 
 router = Api()
 
-_Sequence = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 _EntryId: TypeAdapter[str] = TypeAdapter(WalletEntryId)
 
 
@@ -89,8 +88,8 @@ async def grants(
 ) -> Page[GrantReply]:
     """The credits that have something left, in the order in which they are spent."""
     currency = await stores.currency(conn, caller.store_id)
-    filters = ["grants", customer_id]
-    after = only_key(read_cursor(cursor, filters), _Sequence)
+    filters = [customer_id]
+    after = only_key(read_cursor(cursor, filters), SEQUENCE)
     rows = await store_lists.grants_of(conn, caller.store_id, customer_id, after, limit + 1)
 
     def show_grant(grant: Grant) -> GrantReply:
@@ -124,8 +123,8 @@ async def transactions_of_customer(
     """A customer's transactions, newest first. A deduction is what is shown with a minus sign, also one on debt."""
     check_period(since, until)
     wanted = Wanted(kind, None if direction is None else direction == "deduction", since, until)
-    filters = ["customer", customer_id, *wanted]
-    before = only_key(read_cursor(cursor, filters), _Sequence)
+    filters = [customer_id, *wanted]
+    before = only_key(read_cursor(cursor, filters), SEQUENCE)
     rows = await store_lists.transactions_of_customer(conn, caller.store_id, customer_id, wanted, before, limit + 1)
     return page_of(rows, limit, show, lambda row: [row.entry.sequence], filters)
 
@@ -136,6 +135,6 @@ async def transactions_of_store(
     caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
 ) -> Page[TransactionReply]:
     """The transactions of all customers, newest first."""
-    before = only_key(read_cursor(cursor, ["store"]), _EntryId)
+    before = only_key(read_cursor(cursor), _EntryId)
     rows = await store_lists.transactions_of_store(conn, caller.store_id, before, limit + 1)
-    return page_of(rows, limit, show, lambda row: [row.entry.entry_id], ["store"])
+    return page_of(rows, limit, show, lambda row: [row.entry.entry_id])

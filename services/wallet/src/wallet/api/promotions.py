@@ -11,11 +11,12 @@ from chassis import clock, ids, stores
 from chassis.http import Api, Caller, Conn, Data, named, policy
 from chassis.money import LIMIT, Amount, Major, major
 from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.periods import Moment
 from chassis.problems import Flaw, Invalid, NotFound
 from contracts.ids import CUSTOMER, PROMOTION, SUFFIX, CustomerId, PromotionId
 from wallet import store_promotions, store_terms
 from wallet.api.adjustments import Code, Note
-from wallet.api.periods import OVER, Moment
+from wallet.api.shown import OVER
 from wallet.promotions import Promotion, Recipient, RecipientStatus, Status
 
 router = Api()
@@ -128,9 +129,9 @@ async def promotions(
     caller: Caller, conn: Conn, limit: Limit = 25, cursor: CursorParameter = None
 ) -> Page[PromotionReply]:
     """The store's promotions, newest first."""
-    before = only_key(read_cursor(cursor, ["promotions"]), _Promotion)
+    before = only_key(read_cursor(cursor), _Promotion)
     rows = await store_promotions.page_of_promotions(conn, caller.store_id, before, limit + 1)
-    return page_of(rows, limit, _show, lambda row: [row.promotion_id], ["promotions"])
+    return page_of(rows, limit, _show, lambda row: [row.promotion_id])
 
 
 @router.get("/dev/v1/wallet/promotions/{promotion_id}")
@@ -151,7 +152,7 @@ async def recipients(
     cursor: CursorParameter = None,
 ) -> Page[RecipientReply]:
     """Who is on a promotion's list, and what became of them."""
-    filters = ["recipients", promotion_id, status]
+    filters = [status]
     after = only_key(read_cursor(cursor, filters), _Customer)
     await _of(conn, caller.store_id, promotion_id)
     rows = await store_promotions.page_of_recipients(conn, caller.store_id, promotion_id, status, after, limit + 1)

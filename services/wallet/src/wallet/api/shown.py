@@ -1,13 +1,16 @@
-"""How a transaction is shown, whether it was just posted or is read from the history."""
+"""What replies have in common: how a transaction is shown, posted or read; and what is refused."""
 
 from datetime import datetime
 
 from pydantic import BaseModel, Field
 
 from chassis.money import Major, major
+from chassis.problems import Flaw
 from wallet.entries import Entry
 from wallet.postings import Posted
 from wallet.store_lists import Transaction
+
+OVER = Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")
 
 
 class CauseReply(BaseModel):

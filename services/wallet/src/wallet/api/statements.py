@@ -4,21 +4,19 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field
 
 from chassis import clock, stores
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Major, major
-from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.pagination import SEQUENCE, CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.periods import Moment, Since, Until, check_period
 from chassis.problems import Flaw, Invalid
 from wallet import store_lists, store_statements
-from wallet.api.periods import Moment, Since, Until, check_period
 from wallet.api.shown import TransactionReply, show
 from wallet.statements import Statement
 
 router = Api()
-
-_Sequence = TypeAdapter(Annotated[int, Field(ge=0, lt=2**63)])
 
 
 class BalanceReply(BaseModel):
@@ -110,8 +108,8 @@ async def statement_of_customer(
     The period is a range of the customer's sequence: entries never change, so the statements read here agree.
     """
     check_period(since, until)
-    store_id, filters = caller.store_id, ["statement", customer_id, since, until]
-    after = only_key(read_cursor(cursor, filters), _Sequence)
+    store_id, filters = caller.store_id, [customer_id, since, until]
+    after = only_key(read_cursor(cursor, filters), SEQUENCE)
     opening = await store_statements.standing_before(conn, store_id, customer_id, since)
     closing = await store_statements.standing_before(conn, store_id, customer_id, until)
     moved = await store_statements.moved(conn, store_id, customer_id, opening.sequence, closing.sequence)

@@ -33,8 +33,6 @@ def _rfc_3339(value: object) -> object:
     return value
 
 
-OVER = Flaw(pointer="/expires_at", code="expires_at_past", message="this is over already")
-
 Moment = Annotated[AwareDatetime, AfterValidator(_utc), BeforeValidator(_rfc_3339)]
 
 Since = Annotated[Moment, Query(alias="from")]
