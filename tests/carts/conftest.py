@@ -11,7 +11,7 @@ from serving import Client, merchant, new_store
 from carts import consumers, store_faults
 from carts.main import service
 from chassis import ids
-from contracts.carts import CartContactGiven
+from contracts.carts import CartBuyerNamed, CartContactGiven
 from contracts.customers import CustomerIdentified
 from contracts.event import Event
 from contracts.fraud import Decision, ScreeningDecided, ScreeningRequested
@@ -149,7 +149,8 @@ class Shop:
             case CartContactGiven(cart_id=cart_id, revision=revision, email=email):
                 who = self.people.setdefault(email, ids.new(CUSTOMER))
                 return [self.says(CustomerIdentified, cart_id=cart_id, revision=revision, customer_id=who)]
-            case ScreeningRequested(screening_id=screening_id, subject=subject):
+            case ScreeningRequested() | CartBuyerNamed():  # the latter customers asks on
+                screening_id, subject = event.screening_id, event.subject
                 return [self.says(ScreeningDecided, screening_id=screening_id, subject=subject, decision=self.decision)]
             case HoldRequested(hold_id=hold_id, customer_id=who, amount_minor=amount):
                 if amount > self.credit:

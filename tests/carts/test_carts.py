@@ -225,7 +225,7 @@ async def test_the_same_contact_again_is_asked_once(shop):
     assert len(shop.of(CartContactGiven)) == 1
 
 
-async def test_the_answer_to_an_earlier_contact_is_not_taken_for_the_later_one(shop):
+async def test_the_answer_to_an_earlier_contact_is_not_taken_for_the_later_one(shop, impatient):
     cart = await shop.cart(email="ann@example.com")
     cart = await shop.contact(cart, "bob@example.com")
     await shop.drain()

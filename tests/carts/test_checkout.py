@@ -6,9 +6,11 @@ from itertools import permutations
 import pytest
 from serving import merchant, new_store, storefront
 
+from carts.main import service
+from chassis import idempotency
 from contracts.carts import CartContactGiven, OrderCancelled, OrderCompleted, OrderPlaced, OrderStatus
 from contracts.customers import CustomerIdentified
-from contracts.fraud import Decision, ScreeningRequested
+from contracts.fraud import Decision, ScreeningDecided, ScreeningRequested
 from contracts.wallet import CaptureRequested, HoldPlaced, HoldRequested, ReleaseRequested
 
 
@@ -36,13 +38,14 @@ async def test_a_checkout_is_an_order_that_waits_for_its_payment(shop):
     assert await shop.asked_still() == []
 
 
-async def test_the_order_waits_for_services_that_are_away_and_goes_on_when_they_are_back(shop):
+async def test_the_order_waits_for_services_that_are_away_and_goes_on_when_they_are_back(shop, impatient, monkeypatch):
     cart = await shop.cart()
     reply = await shop.check_out(cart, key="k")
     assert (reply.status, reply.data["status"]) == (202, "PROCESSING")
     assert reply.headers["location"] == f"/storefront/v1/orders/{reply.data['order_id']}"
     assert (await shop.client.get(reply.headers["location"])).data["status"] == "PLACED"
     assert shop.of(OrderPlaced) == []
+    monkeypatch.undo()  # patient again
     async with shop.answering():
         again = await shop.check_out(cart, key="k")
     assert (again.status, again.data["order_id"]) == (201, reply.data["order_id"])
@@ -100,6 +103,24 @@ async def test_an_order_under_review_is_202_for_the_buyer(shop):
     assert shop.of(OrderPlaced) == []
 
 
+async def test_the_key_of_an_order_under_review_is_kept_until_that_ends(shop):
+    async def left():
+        async with shop.client.runtime.worker.transaction() as conn:
+            await conn.execute("UPDATE idempotency SET created_at = created_at - interval '2 days'")
+            await idempotency.sweep(conn, service.at_work)
+            return await conn.value("SELECT count(*) FROM idempotency WHERE store_id = $1", shop.store_id)
+
+    shop.decision = Decision.REVIEW
+    async with shop.answering():
+        order = (await shop.check_out(await shop.cart())).data
+    assert await left() == 1
+    (asked,) = shop.of(ScreeningRequested)
+    about = {"screening_id": asked.screening_id, "subject": order["order_id"]}
+    await shop.hear(shop.says(ScreeningDecided, decision=Decision.ALLOW, **about))
+    assert (await shop.order(order))["status"] == "AWAITING_PAYMENT"
+    assert await left() == 0
+
+
 async def test_more_credit_than_there_is_is_refused_and_the_cart_stays_usable(shop):
     shop.credit = 499
     cart = await shop.cart()
@@ -120,7 +141,7 @@ async def test_an_order_paid_with_credit_alone_completes_at_once(shop):
     assert [type(event) for event in shop.told].index(CaptureRequested) < shop.told.index(completed)
 
 
-async def test_the_wallet_away_keeps_the_order_waiting_not_lost(shop):
+async def test_the_wallet_away_keeps_the_order_waiting_not_lost(shop, impatient):
     shop.deaf.add(CaptureRequested)
     async with shop.answering():
         reply = await shop.check_out(await shop.cart(), credit=17)

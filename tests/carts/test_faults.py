@@ -62,7 +62,7 @@ async def test_verify_finds_whatever_is_wrong(shop, admin):
     assert await faults(Conn(admin)) == []
 
 
-async def test_without_the_carts_lock_the_index_still_lets_one_order_live(shop, monkeypatch):
+async def test_without_the_carts_lock_the_index_still_lets_one_order_live(shop, monkeypatch, impatient):
     everybody_has_read = asyncio.Barrier(2)
 
     async def unlocked(conn: Conn, store_id: str, cart_id: str) -> store_carts.Cart | None:
@@ -94,7 +94,7 @@ async def test_without_the_orders_lock_the_index_still_takes_one_payment(shop, m
     assert (await shop.order(order))["paid"] == 17
 
 
-async def test_two_answers_for_one_order_at_once_never_wait_in_a_circle(shop):
+async def test_two_answers_for_one_order_at_once_never_wait_in_a_circle(shop, impatient):
     """Planted fault: an answer that closes its question before it has the order meets the verdict that closes it too."""
     shop.deaf = {ScreeningRequested, HoldRequested}
     cart = await shop.cart()

@@ -78,7 +78,7 @@ async def test_only_one_of_two_open_sessions_is_paid(shop):
     assert (closed.status, closed.code) == (409, "order_not_payable")
 
 
-async def test_an_order_that_was_not_accepted_takes_no_money(shop):
+async def test_an_order_that_was_not_accepted_takes_no_money(shop, impatient):
     order = (await shop.check_out(await shop.cart())).data
     reply = await shop.session(order)
     assert (reply.status, reply.code) == (409, "order_not_payable")
@@ -122,7 +122,7 @@ async def test_the_page_shows_what_is_paid_for_and_runs_nothing_of_it(shop):
 
 async def test_a_shop_without_a_storefront_has_a_front_page(shop):
     visitor = shop.client.as_(Caller(shop.store_id, "storefront", "visitor"))
-    page = await visitor.get("/sandbox/shop/shop?ref=%3Cscript%3Ecreator123")
+    page = await visitor.get("/sandbox/shop/shop?ref=%3Cscript%3Ecreator123&utm_source=x")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     html = page.body.decode()

@@ -12,7 +12,7 @@ from carts.orders import Order
 from chassis import replies
 from chassis.db import Conn
 from chassis.inbox import Router
-from contracts.carts import CartContactGiven
+from contracts.carts import CartBuyerNamed, CartContactGiven
 from contracts.customers import CustomerIdentified
 from contracts.event import Event
 from contracts.fraud import ScreeningDecided, ScreeningRequested
@@ -49,7 +49,7 @@ async def on_customer_identified(answer: CustomerIdentified, conn: Conn) -> None
 async def on_screening_decided(verdict: ScreeningDecided, conn: Conn) -> None:
     """Let the order go on, wait for a human, or end. Other services' screenings are none of ours."""
     order = await store_orders.lock_order(conn, verdict.store_id, verdict.subject)
-    await replies.answered(conn, verdict.screening_id, ScreeningRequested)
+    await replies.answered(conn, verdict.screening_id, ScreeningRequested, CartBuyerNamed)
     if order is not None and order.screening_id == verdict.screening_id:
         await progress.settle(conn, orders.screened(order, verdict.decision))
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from contracts.carts import OrderStatus
+from contracts.carts import OrderStatus, Touch
 from contracts.fraud import Decision
 
 
@@ -105,6 +105,7 @@ class Order:
     version: int = 0
     customer_id: str | None = None
     affiliate_code: str | None = None
+    touches: tuple[Touch, ...] = ()
     gateway: str | None = None
     email: str | None = None
     client_ip: str | None = None

@@ -10,7 +10,7 @@ from carts import orders, store_orders
 from carts.orders import Do, Order
 from chassis import clock, known_customers, outbox, replies
 from chassis.db import Conn
-from contracts.carts import OrderCancelled, OrderCompleted, OrderFact, OrderLine, OrderPlaced
+from contracts.carts import CartBuyerNamed, OrderCancelled, OrderCompleted, OrderFact, OrderLine, OrderPlaced
 from contracts.fraud import ScreeningRequested
 from contracts.ids import CustomerId
 from contracts.wallet import CaptureRequested, HoldRequested, ReleaseRequested
@@ -32,6 +32,18 @@ def _customer(order: Order) -> CustomerId:
 
 
 async def _ask_screening(conn: Conn, order: Order) -> None:
+    """Ask whether the buyer is welcome: of customers, who asks on with their e-mail, where we have only their id."""
+    if order.email is None:
+        named = CartBuyerNamed(
+            store_id=order.store_id,
+            cart_id=order.cart_id,
+            screening_id=order.screening_id,
+            subject=order.order_id,
+            customer_id=_customer(order),
+            ip=order.client_ip,
+        )
+        await replies.ask(conn, order.screening_id, named)
+        return
     request = ScreeningRequested(
         store_id=order.store_id,
         screening_id=order.screening_id,
@@ -103,6 +115,7 @@ async def _fact(conn: Conn, order: Order) -> OrderFact:
         ),
         gateway=order.gateway,
         affiliate_code=order.affiliate_code,
+        touches=order.touches,
     )
 
 

@@ -1,11 +1,13 @@
 """Carts and what is in them. Whoever changes a cart, or starts an order from it, locks its row first."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from carts import touches
 from carts.totals import Line
 from chassis.db import Conn
+from contracts.carts import Touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +22,41 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A cart. ``order_id`` is its living order, which closes it; ``contact_revision`` counts the contacts given."""
+    """A cart. ``order_id`` is its living order, which closes it; ``contact_revision`` counts the contacts given.
+
+    ``touches`` are the affiliates' links that the buyer had followed.
+    """
 
     store_id: str
     cart_id: str
     currency: str
     opened_at: datetime
     affiliate_code: str | None = None
+    touches: tuple[Touch, ...] = ()
     contact: Contact | None = None
     contact_revision: int = 0
     customer_id: str | None = None
     order_id: str | None = None
 
+    def after(self, later: Iterable[Touch]) -> "Cart":
+        """The cart of a buyer who has followed these links too."""
+        return replace(self, touches=touches.newest([*later, *self.touches]))
+
 
 async def add_cart(conn: Conn, cart: Cart) -> None:
     """Open a cart."""
     await conn.execute(
-        "INSERT INTO cart (store_id, cart_id, currency, affiliate_code, opened_at) VALUES ($1, $2, $3, $4, $5)",
+        """
+        INSERT INTO cart (store_id, cart_id, currency, affiliate_code, opened_at, touches, customer_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
         cart.store_id,
         cart.cart_id,
         cart.currency,
         cart.affiliate_code,
         cart.opened_at,
+        touches.written(cart.touches),
+        cart.customer_id,
     )
 
 
@@ -57,7 +72,7 @@ async def cart_of(conn: Conn, store_id: str, cart_id: str) -> Cart | None:
     """A cart as it is, unlocked."""
     row = await conn.row(
         """
-        SELECT currency, affiliate_code, contact_revision, email, name, phone, country, customer_id, opened_at,
+        SELECT currency, affiliate_code, touches, contact_revision, email, name, phone, country, customer_id, opened_at,
                (SELECT order_id FROM "order" o
                 WHERE o.store_id = cart.store_id AND o.cart_id = cart.cart_id AND o.status <> 'CANCELLED') AS order_id
         FROM cart WHERE store_id = $1 AND cart_id = $2
@@ -74,6 +89,7 @@ async def cart_of(conn: Conn, store_id: str, cart_id: str) -> Cart | None:
         currency=row["currency"],
         opened_at=row["opened_at"],
         affiliate_code=row["affiliate_code"],
+        touches=touches.kept(row["touches"]),
         contact=given,
         contact_revision=row["contact_revision"],
         customer_id=row["customer_id"],

@@ -1,7 +1,9 @@
 """Orders, their lines and invoices. An order's row lock is what every caller of ``progress.settle`` holds."""
 
+from collections.abc import Collection
 from typing import Any
 
+from carts import touches
 from carts.orders import Credit, Order, OrderLine, Refusal, Screening
 from chassis.db import Conn
 from contracts.carts import OrderStatus
@@ -13,8 +15,8 @@ async def add_order(conn: Conn, order: Order) -> None:
         """
         INSERT INTO "order" (store_id, order_id, cart_id, number, status, version, currency, gross_minor,
                              asked_credit_minor, paid_minor, customer_id, affiliate_code, client_ip, screening_id, screening, hold_id,
-                             credit, placed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14, $15, $16, $17)
+                             credit, placed_at, touches)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         """,
         order.store_id,
         order.order_id,
@@ -33,6 +35,7 @@ async def add_order(conn: Conn, order: Order) -> None:
         order.hold_id,
         order.credit,
         order.placed_at,
+        touches.written(order.touches),
     )
     await conn.executemany(
         """
@@ -71,7 +74,7 @@ async def order_of(conn: Conn, store_id: str, order_id: str) -> Order | None:
     row = await conn.row(
         """
         SELECT o.store_id, o.order_id, o.cart_id, o.number, o.status, o.refusal, o.version, o.currency, o.gross_minor,
-               o.asked_credit_minor, o.paid_minor, o.customer_id, o.affiliate_code, o.gateway, o.client_ip, o.screening_id,
+               o.asked_credit_minor, o.paid_minor, o.customer_id, o.affiliate_code, o.touches, o.gateway, o.client_ip, o.screening_id,
                o.screening, o.hold_id, o.credit, o.answered, o.placed_at, o.first_completed_at,
                i.invoice_id, i.number AS invoice_number, c.email
         FROM "order" o
@@ -96,6 +99,7 @@ async def order_of(conn: Conn, store_id: str, order_id: str) -> Order | None:
     return Order(
         **fields
         | {
+            "touches": touches.kept(row["touches"]),
             "lines": tuple(OrderLine(**line) for line in lines),
             "status": OrderStatus(row["status"]),
             "screening": Screening(row["screening"]),
@@ -116,6 +120,23 @@ async def order_of_invoice(conn: Conn, store_id: str, invoice_id: str) -> Order 
         "SELECT order_id FROM invoice WHERE store_id = $1 AND invoice_id = $2", store_id, invoice_id
     )
     return None if order_id is None else await order_of(conn, store_id, order_id)
+
+
+async def open_among(conn: Conn, orders: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the orders, by store and id, that are not settled (``Order.settled``), or wait for a review."""
+    rows = await conn.rows(
+        """
+        SELECT store_id, order_id
+        FROM unnest($1::text[], $2::text[]) AS k (store_id, order_id) JOIN "order" o USING (store_id, order_id)
+        WHERE o.status IN ('PLACED', 'UNDER_REVIEW') OR (
+            o.status = 'AWAITING_PAYMENT'
+            AND o.gross_minor <= o.paid_minor + CASE o.credit WHEN 'uncaptured' THEN 0 ELSE o.asked_credit_minor END
+        )
+        """,
+        [store_id for store_id, _ in orders],
+        [order_id for _, order_id in orders],
+    )
+    return {(row["store_id"], row["order_id"]) for row in rows}
 
 
 async def save_order(conn: Conn, order: Order) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from carts import store_carts, store_catalogue
-from carts.api.fields import CartPath, Code, Country, Email, Name, Phone, ProductPath, Quantity, Sku
+from carts.api.fields import CartPath, Code, Country, Email, Name, Phone, ProductPath, Quantity, Sku, Touches
 from carts.store_carts import Cart, Contact
 from carts.totals import LARGEST_QUANTITY, MOST_LINES, Line, total_minor
 from chassis import clock, ids, replies, stores
@@ -109,12 +109,12 @@ class CartReply(BaseModel):
 
 @router.post("/storefront/v1/carts", status_code=201)
 @policy("carts.write")
-async def open_cart(body: NewCart, caller: Caller, conn: Conn) -> Data[CartReply]:
-    """Open a cart. The affiliate code stays what it is."""
+async def open_cart(body: NewCart, touches: Touches, caller: Caller, conn: Conn) -> Data[CartReply]:
+    """Open a cart. The affiliate code stays what it is, and the links that were followed until now are kept."""
     currency = await stores.currency(conn, caller.store_id)
-    cart = Cart(caller.store_id, ids.new(CART), currency, clock.now(), body.affiliate_code)
+    cart = Cart(caller.store_id, ids.new(CART), currency, clock.now(), body.affiliate_code, touches)
     await store_carts.add_cart(conn, cart)
-    await _put_in(conn, cart, body.items)
+    await put_in(conn, cart, body.items)
     return await _shown(conn, cart)
 
 
@@ -133,7 +133,7 @@ async def get_cart(cart_id: CartPath, caller: Caller, conn: Conn) -> Data[CartRe
 async def add_item(cart_id: CartPath, body: Item, caller: Caller, conn: Conn) -> Data[CartReply]:
     """Put more of a product into a cart."""
     cart = await lock_open(conn, caller.store_id, cart_id)
-    await _put_in(conn, cart, [body], pointer="")
+    await put_in(conn, cart, [body], pointer="")
     return await _shown(conn, cart)
 
 
@@ -166,9 +166,7 @@ async def put_contact(cart_id: CartPath, body: ContactBody, caller: Caller, conn
     cart = await lock_open(conn, caller.store_id, cart_id)
     contact = Contact(**body.model_dump())
     if contact != cart.contact:
-        revision = await store_carts.give_contact(conn, cart, contact)
-        question = CartContactGiven(store_id=cart.store_id, cart_id=cart_id, revision=revision, **body.model_dump())
-        await replies.ask(conn, store_carts.contact_request(cart_id, revision), question)
+        await introduce(conn, cart, contact)
     return await get_cart(cart_id, caller, conn)
 
 
@@ -182,7 +180,14 @@ async def lock_open(conn: Transaction, store_id: str, cart_id: str) -> Cart:
     return cart
 
 
-async def _put_in(conn: Transaction, cart: Cart, items: Sequence[Item], pointer: str = "/items/{}") -> None:
+async def introduce(conn: Transaction, cart: Cart, contact: Contact) -> None:
+    """Say who buys a locked cart, and ask the customers service whose that makes it."""
+    revision = await store_carts.give_contact(conn, cart, contact)
+    question = CartContactGiven(store_id=cart.store_id, cart_id=cart.cart_id, revision=revision, **asdict(contact))
+    await replies.ask(conn, store_carts.contact_request(cart.cart_id, revision), question)
+
+
+async def put_in(conn: Transaction, cart: Cart, items: Sequence[Item], pointer: str = "/items/{}") -> None:
     """Add to what is in a locked cart. Raises ``Invalid`` naming each item that does not fit."""
     found = await store_catalogue.products(
         conn, cart.store_id, [i.product_id for i in items if i.product_id], [i.sku for i in items if i.sku]

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from carts import progress, store_carts, store_orders
 from carts.api.carts import CartClosed
-from carts.api.fields import CartPath, ClientIp, Currency
-from carts.api.orders import OrderReply, shown
+from carts.api.fields import CartPath, ClientIp, Currency, Touches
+from carts.api.orders import InvoiceReply, OrderReply, shown
 from carts.orders import Credit, Order, OrderLine, Refusal
 from carts.store_carts import Cart
 from carts.totals import Difference, Line, differences, total_minor
@@ -85,41 +85,63 @@ class Processing(BaseModel):
     """The order is being worked on; ``Location`` tells what became of it."""
 
     order_id: str
+    invoice_id: str
     status: Literal["PROCESSING"] = "PROCESSING"
 
 
 async def outcome(conn: Conn, order_id: str) -> Reply:
     """What a checkout came to, as stored."""
+    order = await placed_order(conn, order_id)
+    return came_to(order, Data[OrderReply](data=shown(order)), f"/storefront/v1/orders/{order_id}")
+
+
+async def placed_order(conn: Conn, order_id: str) -> Order:
+    """The order somebody waits for."""
     order = await store_orders.own_order(conn, order_id)
     if order is None:
         raise NotFound
+    return order
+
+
+def came_to(order: Order, told: Data[OrderReply] | Data[InvoiceReply], path: str) -> Reply:
+    """What is ``told`` of an accepted order, or that ``path`` will tell. Raises why it was refused."""
     if order.status is OrderStatus.CANCELLED:
         raise _refused(order)
     if not order.settled or order.status is OrderStatus.UNDER_REVIEW:
-        return Reply(202, Data(data=Processing(order_id=order_id)), location=f"/storefront/v1/orders/{order_id}")
-    return Reply(201, Data[OrderReply](data=shown(order)))
+        working = Processing(order_id=order.order_id, invoice_id=order.invoice_id)
+        return Reply(202, Data(data=working), location=path)
+    return Reply(201, told)
 
 
 @router.post("/storefront/v1/carts/{cart_id}/checkout", status_code=201)
 @policy("orders.write", key="required")
 @replies.answered_by(outcome)
-async def check_out(cart_id: CartPath, body: Checkout, caller: Caller, conn: Conn, client_ip: ClientIp = None) -> Asked:
+async def check_out(
+    cart_id: CartPath, body: Checkout, touches: Touches, caller: Caller, conn: Conn, client_ip: ClientIp = None
+) -> Asked:
     """Order what is in a cart. A second checkout of the same cart for the same money is told of the same order."""
-    if body.credit is not None and caller.actor == "storefront":
-        raise CreditNeedsCustomer
     cart = await store_carts.lock_cart(conn, caller.store_id, cart_id)
     if cart is None:
         raise NotFound
     if body.currency not in {None, cart.currency}:
         raise CurrencyMismatch(f"this cart is in {cart.currency}")
     expected = _positive(body.expected_total, cart.currency, "/expected_total")
-    credit = 0 if body.credit is None else _positive(body.credit, cart.currency, "/credit")
+    credit = credit_for(caller, body.credit, cart.currency)
     if cart.order_id is not None:
         return Asked(await _same_order(conn, cart, cart.order_id, expected, credit))
     lines = await store_carts.lines_of(conn, caller.store_id, cart_id)
-    _agreed(cart, lines, expected, credit)
-    order = await _placed(conn, cart, lines, credit, client_ip)
+    agreed(cart, lines, expected, credit)
+    order = await placed(conn, cart.after(touches), lines, credit, client_ip)
     return Asked(order.order_id)
+
+
+def credit_for(caller: Caller, wanted: Amount | None, currency: str) -> int:
+    """What store credit is to pay. Raises ``CreditNeedsCustomer``."""
+    if wanted is None:
+        return 0
+    if caller.actor == "storefront":
+        raise CreditNeedsCustomer
+    return _positive(wanted, currency, "/credit")
 
 
 def _positive(amount: Amount, currency: str, pointer: str) -> int:
@@ -138,11 +160,11 @@ async def _same_order(conn: Conn, cart: Cart, order_id: str, expected: int, cred
     return order_id
 
 
-def _agreed(cart: Cart, lines: Sequence[Line], expected: int, credit: int) -> None:
+def agreed(cart: Cart, lines: Sequence[Line], expected: int, credit: int) -> None:
     """Raises what keeps this cart from becoming an order."""
     if not lines:
         raise CartEmpty
-    if cart.contact is None:
+    if cart.contact is None and cart.customer_id is None:
         raise ContactMissing
     changed = differences(lines, expected)
     if changed:
@@ -162,7 +184,7 @@ def _itemised(difference: Difference, currency: str) -> Flaw:
     return Flaw(pointer=f"/items/{difference.position}", code=difference.change, message=f"{now} {currency}{was}")
 
 
-async def _placed(conn: Conn, cart: Cart, lines: Sequence[Line], credit: int, client_ip: str | None) -> Order:
+async def placed(conn: Conn, cart: Cart, lines: Sequence[Line], credit: int, client_ip: str | None) -> Order:
     """Store the order and ask what can be asked already."""
     order_id = ids.new(ORDER)
     order = Order(
@@ -181,6 +203,7 @@ async def _placed(conn: Conn, cart: Cart, lines: Sequence[Line], credit: int, cl
         placed_at=clock.now(),
         customer_id=await _acting(conn, cart),
         affiliate_code=cart.affiliate_code,
+        touches=cart.touches,
         email=None if cart.contact is None else cart.contact.email,
         client_ip=client_ip,
     )

@@ -5,13 +5,16 @@ import unicodedata
 from typing import Annotated
 
 import email_validator
-from fastapi import Header, Path
+from fastapi import Depends, Header, Path
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from carts import touches
 from carts.totals import LARGEST_QUANTITY
+from chassis import clock
 from chassis.http import named
 from contracts import ids
+from contracts.carts import Touch
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 
@@ -52,3 +55,22 @@ def _address(value: str | None) -> str | None:
 
 
 ClientIp = Annotated[str | None, Header(alias="x-regulars-client-ip"), AfterValidator(_address)]
+
+
+def _buyers_address(value: str) -> str:
+    """As strict as fraud-block, for whom an address with a scope is none: what it cannot read would meet no rule."""
+    address = _address(value)
+    if address is None or "%" in address:
+        raise PydanticCustomError("ip", "This is not an IPv4 or IPv6 address")
+    return address
+
+
+BuyersIp = Annotated[str, AfterValidator(_buyers_address)]
+
+
+def _touches(told: Annotated[str | None, Header(alias="x-regulars-touches")] = None) -> tuple[Touch, ...]:
+    """The gateway's word for the links that the buyer's browser has followed."""
+    return touches.read(told, clock.now())
+
+
+Touches = Annotated[tuple[Touch, ...], Depends(_touches)]

@@ -66,6 +66,7 @@ class InvoiceReply(BaseModel):
     currency: str
     total: Major
     due: Major
+    affiliate_code: str | None
     lines: list[OrderLineReply]
     completed_at: datetime | None
 
@@ -91,18 +92,7 @@ async def get_invoice(invoice_id: InvoicePath, caller: Caller, conn: Conn) -> Da
     order = await store_orders.order_of_invoice(conn, caller.store_id, invoice_id)
     if order is None:
         raise NotFound
-    reply = InvoiceReply(
-        invoice_id=order.invoice_id,
-        order_id=order.order_id,
-        number=order.invoice_number,
-        status=order.status,
-        currency=order.currency,
-        total=major(order.gross_minor, order.currency),
-        due=major(order.due_minor, order.currency),
-        lines=_lines(order),
-        completed_at=order.first_completed_at,
-    )
-    return Data(data=reply)
+    return Data(data=billed(order))
 
 
 async def _found(conn: Conn, caller: Caller, order_id: str) -> Order:
@@ -134,6 +124,22 @@ def shown(order: Order) -> OrderReply:
         placed_at=order.placed_at,
         completed_at=order.first_completed_at,
         refusal=refusal or None,
+    )
+
+
+def billed(order: Order) -> InvoiceReply:
+    """The invoice of an order as callers see it."""
+    return InvoiceReply(
+        invoice_id=order.invoice_id,
+        order_id=order.order_id,
+        number=order.invoice_number,
+        status=order.status,
+        currency=order.currency,
+        total=major(order.gross_minor, order.currency),
+        due=major(order.due_minor, order.currency),
+        affiliate_code=order.affiliate_code,
+        lines=_lines(order),
+        completed_at=order.first_completed_at,
     )
 
 
