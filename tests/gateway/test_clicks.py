@@ -48,6 +48,24 @@ async def test_a_batch_goes_again_with_the_same_id_until_it_is_answered(answer):
     assert len(set(affiliates.got)) == 1
 
 
+async def test_a_fault_in_sending_is_no_answer_and_silences_nobody():
+    class Faulty(Affiliates):
+        async def __call__(self, store_id, body):
+            status = await super().__call__(store_id, body)
+            if len(self.got) == 1:
+                raise RuntimeError
+            return status
+
+    affiliates = Faulty()
+    taken = Clicks(affiliates)
+    taken.add("store", click("first"))
+    await handed_over(taken)
+    taken.add("store", click("second"))
+    await handed_over(taken)
+    assert [json.loads(body)["clicks"][0]["code"] for _, body in affiliates.got] == ["first", "first", "second"]
+    assert affiliates.got[0] == affiliates.got[1]
+
+
 @pytest.mark.parametrize("answer", [400, 409, 413, 422, 302])
 async def test_a_batch_that_is_refused_is_counted_and_not_sent_again(answer):
     before = clicks.LOST.labels("refused")._value.get()
@@ -65,11 +83,34 @@ async def test_clicks_gather_for_a_moment_into_one_batch_for_each_store():
     for number in range(300):
         taken.add(f"store {number % 2}", click())
     await handed_over(taken)
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.08 < time.monotonic() - began < 1
     assert sorted((store_id, len(json.loads(body)["clicks"])) for store_id, body in affiliates.got) == [
         ("store 0", 150),
         ("store 1", 150),
     ]
+
+
+@pytest.mark.parametrize(("stores", "seconds"), [(1, 0.0), (1, 0.1), (60, 0.02), (60, 0.1)])
+async def test_a_kill_loses_only_the_clicks_of_the_last_moment(stores, seconds):
+    """However they keep coming, a click waits 100 ms, or for the answer under way, and is held until its own."""
+    taken_at: list[float] = []
+    held_for: list[float] = []
+
+    async def send(_store_id, body):
+        await asyncio.sleep(seconds)
+        now = time.monotonic()
+        held_for.extend(now - taken_at[int(each["code"])] for each in json.loads(body)["clicks"])
+        return 200
+
+    taken = Clicks(send)
+    for _ in range(40):
+        for store in range(stores):
+            taken.add(f"store {store}", click(str(len(taken_at))))
+            taken_at.append(time.monotonic())
+        await asyncio.sleep(0.01)
+    await handed_over(taken)
+    assert len(held_for) == len(taken_at)
+    assert max(held_for) < 0.2 + 2 * seconds
 
 
 async def test_a_full_batch_does_not_wait():

@@ -9,7 +9,9 @@ import pytest
 
 from chassis.problems import NotFound, Unavailable
 from gateway import store
+from gateway.clicks import Clicks
 from gateway.directory import Directory
+from gateway.redirects import Links
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -28,13 +30,40 @@ async def handed_over(world, clicks: int, *codes: str) -> list[dict]:
             await asyncio.sleep(0.02)
 
 
+def cookie_of(world, reply) -> str:
+    """The one cookie of a reply, which must be the store's, as a browser sends it back."""
+    (cookie,) = reply.headers.getall("set-cookie")
+    its, *attributes = cookie.split("; ")
+    assert its.startswith(f"regulars_ref_{world.store_id[-8:]}=")
+    assert set(attributes) == {"Max-Age=31536000", "Path=/", "HttpOnly", "SameSite=Lax"}
+    return its
+
+
+def codes_in(cookie: str) -> list[str]:
+    return [part.partition(".")[0] for part in cookie.partition("=")[2].split("~")]
+
+
 async def test_a_link_leads_to_the_store_and_leaves_a_cookie(world):
     reply = await follow(world, "/r/demo/creator123")
     assert (reply.status, reply.headers["location"]) == (302, "https://shop.example/?ref=creator123")
-    cookie = reply.headers["set-cookie"].split("; ")
-    assert cookie[0] == "regulars_ref=creator123"
-    assert set(cookie[1:]) == {"Max-Age=2592000", "Path=/", "HttpOnly", "SameSite=Lax"}
+    assert codes_in(cookie_of(world, reply)) == ["creator123"]
     assert reply.headers["cache-control"] == "no-store"
+
+
+async def test_a_browser_remembers_the_links_of_a_store_newest_first(world):
+    cookie = ""
+    for code in ("first", "second", "FIRST", "third"):
+        cookie = cookie_of(world, await follow(world, f"/r/demo/{code}", cookie=f"other=1; {cookie}"))
+    assert codes_in(cookie) == ["third", "first", "second"]
+    nonsense = cookie_of(world, await follow(world, "/r/demo/first", cookie=f"{cookie}; {cookie}".replace(".", "!")))
+    assert codes_in(nonsense) == ["first"]
+
+
+async def test_over_https_the_cookie_is_for_https(world):
+    links = Links(Directory(world.runtime.api), Clicks(None), visitor_pepper="x", secure=True)
+    links._clicks.add = lambda *_: None
+    _, cookie = links.click(world.store_id, "abc", [], "192.0.2.1")
+    assert b"; Secure" in cookie
 
 
 @pytest.mark.parametrize(
@@ -48,11 +77,13 @@ async def test_a_link_leads_to_the_store_and_leaves_a_cookie(world):
         "/r/demo/.evil",
         "/r/demo/" + "a" * 65,
         "/r/demo/a/b",
-        "/r/demo/",
         "/r/",
+        "/r",
         "/r//evil.example",
         "/r/nowhere/creator123",
-        "/r/DEMO/creator123",
+        "/r/demo/creator123//",
+        "/r/demo//creator123/",
+        "/r/demo/creator123/b/",
         "/r/demo/caf%C3%A9",
     ],
 )
@@ -64,9 +95,17 @@ async def test_no_link_leads_astray(world, path):
     assert not {"location", "set-cookie"} & {name.lower() for name in reply.headers}
 
 
-async def test_a_query_adds_nothing_to_where_a_link_leads(world):
-    reply = await follow(world, "/r/demo/creator123?ref=other&url=https://evil.example")
-    assert reply.headers["location"] == "https://shop.example/?ref=creator123"
+@pytest.mark.parametrize("path", ["/r/demo/creator123/", "/r/DEMO/creator123", "/r/Demo/creator123/?"])
+async def test_a_link_is_found_as_people_write_it(world, path):
+    reply = await follow(world, path)
+    assert (reply.status, reply.headers["location"]) == (302, "https://shop.example/?ref=creator123")
+    assert codes_in(cookie_of(world, reply)) == ["creator123"]
+
+
+async def test_a_visitors_own_query_goes_along_and_leads_nowhere_else(world):
+    reply = await follow(world, "/r/demo/creator123?ref=other&utm_source=x&url=https://evil.example")
+    assert reply.headers["location"] == "https://shop.example/?ref=creator123&utm_source=x&url=https://evil.example"
+    assert codes_in(cookie_of(world, reply)) == ["creator123"]
 
 
 async def test_a_link_is_followed_and_nothing_else(world):
@@ -77,8 +116,9 @@ async def test_a_link_is_followed_and_nothing_else(world):
 async def test_a_short_link_leads_to_the_store_of_its_host(world):
     await world.open_store("hosted", url="https://hosted.example", host="go.hosted.example")
     assert (await follow(world, "/r/hosted/abc")).status == 302
-    reply = await follow(world, "/r/abc", host="GO.hosted.example:8443")
-    assert (reply.status, reply.headers["location"]) == (302, "https://hosted.example/?ref=abc")
+    for path in ("/r/abc", "/r/abc/"):
+        reply = await follow(world, path, host="GO.hosted.example:8443")
+        assert (reply.status, reply.headers["location"]) == (302, "https://hosted.example/?ref=abc")
     unknown = await follow(world, "/r/abc", host="unknown.example")
     assert (unknown.status, unknown.code) == (404, "not_found")
 
@@ -107,6 +147,98 @@ async def test_a_visitor_is_the_same_twice_and_nobody_outside(world):
     told = b"".join(seen.body for seen in world.affiliates.seen)
     assert b"127.0.0.1" not in told
     assert b"Firefox" not in told
+
+
+async def test_looking_without_following_leaves_no_cookie(world):
+    reply = await world.call("HEAD", "/r/demo/looked-at", key=None, user_agent=BROWSER)
+    assert (reply.status, reply.headers["location"]) == (302, "https://shop.example/?ref=looked-at")
+    assert "set-cookie" not in reply.headers
+
+
+async def tell(world, body=b'{"code": "told-of"}', path="/storefront/v1/clicks", **headers):
+    given = {"user_agent": BROWSER, "content_type": "application/json", "key": world.publishable} | headers
+    return await world.call("POST", path, body=body, **given)
+
+
+async def test_a_storefront_tells_of_a_visitor_who_came_without_us(world):
+    world.affiliates.seen.clear()
+    cookie = cookie_of(world, await follow(world, "/r/demo/followed"))
+    replies = [await tell(world, cookie=cookie), await tell(world, key=world.secret)]
+    assert [(reply.status, reply.body, reply.headers["cache-control"]) for reply in replies] == [
+        (204, b"", "no-store")
+    ] * 2
+    assert [codes_in(cookie_of(world, reply)) for reply in replies] == [["told-of", "followed"], ["told-of"]]
+    one, other, followed = await handed_over(world, 3, "told-of", "followed")
+    assert {one["code"], other["code"], followed["code"]} == {"told-of", "followed"}
+    assert one["visitor"] == other["visitor"] == followed["visitor"]
+    assert not one["bot"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "malformed_json"),
+        (b"{", 400, "malformed_json"),
+        (b'{"code": "abc", "code": "def"}', 400, "malformed_json"),
+        (b'{"code": "ab\\u0000c"}', 400, "malformed_json"),
+        (b"[" * 999, 400, "malformed_json"),
+        (b"[]", 422, "invalid"),
+        (b"{}", 422, "invalid"),
+        (b'{"code": 1}', 422, "invalid"),
+        (b'{"code": ""}', 422, "invalid"),
+        (b'{"code": "a b"}', 422, "invalid"),
+        (b'{"code": "abc\\n"}', 422, "invalid"),
+        (b'{"code": "abc", "at": 1}', 422, "invalid"),
+        (b'{"code": "%s"}' % (b"a" * 65), 422, "invalid"),
+        (b'{"code": "%s"}' % (b"a" * 1000), 413, "body_too_large"),
+    ],
+)
+async def test_what_tells_of_no_click_is_refused(world, body, status, code):
+    held = world.affiliates.seen.copy()
+    reply = await tell(world, body)
+    assert (reply.status, reply.code, "set-cookie" in reply.headers) == (status, code, False)
+    assert world.affiliates.seen == held
+
+
+async def test_a_click_is_told_as_json_by_a_key_and_with_post(world):
+    assert ((reply := await tell(world, content_type="text/plain")).status, reply.code) == (
+        415,
+        "unsupported_media_type",
+    )
+    assert ((reply := await tell(world, key=None)).status, reply.code) == (401, "unauthenticated")
+    for kind, scope in (("secret", "wallet.write"), ("publishable", "catalog.read")):
+        key = await world.new_key(world.store_id, kind, [scope])
+        reply = await tell(world, key=key)
+        assert (reply.status, reply.code, "set-cookie" in reply.headers) == (403, "insufficient_scope", False)
+    reply = await world.call("GET", "/storefront/v1/clicks", key=world.publishable)
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", "POST")
+    assert (await world.call("POST", "/storefront/v1/clicks/x", key=world.publishable)).status == 404
+    reply = await tell(world, path="/storefront/v1/clicks?zz=1")
+    assert (reply.status, json.loads(reply.body)["errors"][0]["code"]) == (422, "unknown_parameter")
+
+
+async def test_carts_are_told_of_the_links_their_visitor_followed(world):
+    cookie = cookie_of(world, await follow(world, "/r/demo/first"))
+    cookie = cookie_of(world, await follow(world, "/r/demo/second", cookie=cookie))
+    world.carts.seen.clear()
+    claimed = {"x_regulars_touches": "mine.1", "cookie": cookie}
+    for path in ("/storefront/v1/carts", "/storefront/v1/carts/cart_1/checkout"):
+        await world.call("POST", path, key=world.publishable, body=b"{}", **claimed)
+    assert [seen.headers["x-regulars-touches"] for seen in world.carts.seen] == [cookie.partition("=")[2]] * 2
+    assert not any("cookie" in seen.headers for seen in world.carts.seen)
+
+
+async def test_nobody_else_is_told_and_nobody_can_tell_it_themselves(world):
+    cookie = cookie_of(world, await follow(world, "/r/demo/first"))
+    world.carts.seen.clear()
+    claimed = {"x_regulars_touches": "mine.1", "X_Regulars_Touches": "mine.2"}
+    await world.call("GET", "/storefront/v1/carts/cart_1", key=world.publishable, cookie=cookie, **claimed)
+    await world.call("POST", "/dev/v1/products", cookie=cookie, body=b"{}", **claimed)
+    await world.call("POST", "/storefront/v1/carts", key=world.publishable, body=b"{}", **claimed)
+    other = await world.open_store("other-touches")
+    key = await world.new_key(other.store_id, "publishable")
+    await world.call("POST", "/storefront/v1/carts", key=key, cookie=cookie, body=b"{}")
+    assert [seen.headers.get("x-regulars-touches") for seen in world.carts.seen] == [None] * 4
 
 
 async def test_clicks_wait_while_affiliates_is_away(world):

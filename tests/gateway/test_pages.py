@@ -130,7 +130,7 @@ def test_a_person_reads_every_topic_event_and_field_with_a_sample():
 
 def test_the_page_says_who_tells_and_who_hears():
     article = page().partition('<article id="screening.requested">')[2].partition("</article>")[0]
-    assert "told by carts, heard by <code>fraud-block.ask</code>." in article
+    assert "told by carts, customers, heard by <code>fraud-block.ask</code>." in article
     row = re.search(r"<tr><th scope=\"row\"><a href=\"#topic-orders\">.*?</tr>", page())[0]
     assert re.findall(r"<b class=(\w+)>", row) == ["hears", "tells", "hears"]
 

@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from gateway import headers
+from chassis import service
+from gateway import headers, proxy
 
 ORDERS, WALLET, PROMOTIONS = "/dev/v1/orders", "/dev/v1/wallet/settings", "/dev/v1/wallet/promotions"
 
@@ -225,3 +226,8 @@ async def test_a_failed_request_leaves_the_next_one_alone(world):
 async def test_head_has_the_head_of_get(world):
     reply = await world.call("HEAD", ORDERS)
     assert (reply.status, reply.headers["content-length"], reply.body) == (200, "12", b"")
+
+
+def test_a_connection_is_left_before_its_service_ends_it():
+    """A call on one that is just being ended fails, and might have been done."""
+    assert proxy._IDLE * 1000 < service._HEAD_MS

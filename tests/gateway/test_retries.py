@@ -1,6 +1,7 @@
 """One more try where nothing was sent yet, and only for what may come twice."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import aiohttp
@@ -10,10 +11,13 @@ from chassis.problems import Problem
 from gateway.headers import TIME_LEFT
 from gateway.proxy import Outgoing, Upstream
 from gateway.refusals import UpstreamAway
+from gateway.turns import Turns
 
 
 def outgoing(method="GET", query="", **more):
-    return Outgoing(method, "/dev/v1/orders", query, list(more.get("headers", {}).items()), b"")
+    return Outgoing(
+        more.get("store", "ann"), method, "/dev/v1/orders", query, list(more.get("headers", {}).items()), b""
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,24 +59,36 @@ async def test_a_service_that_comes_back_between_the_tries_answers(unused_port, 
             assert len(origin.seen) == 1
 
 
-async def test_more_than_its_share_waits_and_more_than_that_is_turned_away(unused_port, origin_on):
-    """One connection, four may wait for it, for a second: the sixth and seventh are told at once."""
-    ended: list[tuple[str, float]] = []
-    began = asyncio.get_running_loop().time()
-
-    async def ask(upstream):
-        told = await status_of(upstream, outgoing(query="do=slow"))
-        ended.append((told, asyncio.get_running_loop().time() - began))
-
+async def test_a_request_that_finds_no_turn_in_its_time_was_never_sent(unused_port, origin_on):
+    """Of three turns a store has two: its own, and the one that all share."""
     async with (
         origin_on(unused_port) as origin,
-        Upstream.open("carts", f"http://127.0.0.1:{unused_port}", connections=1, seconds=8) as upstream,
+        Upstream.open("carts", f"http://127.0.0.1:{unused_port}", connections=3, seconds=8) as upstream,
     ):
-        began = asyncio.get_running_loop().time()
-        await asyncio.gather(*(ask(upstream) for _ in range(7)))
-    assert [told for told, _ in ended] == ["upstream_away"] * 6 + [200]
-    assert [seconds < 0.9 for _, seconds in ended] == [True] * 2 + [False] * 5
-    assert len(origin.seen) == 1
+        slow = [asyncio.create_task(status_of(upstream, outgoing(query="do=slow"))) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert await status_of(upstream, replace(outgoing("POST"), within=0.3)) == "too_many_at_once"
+        assert await status_of(upstream, outgoing(store="bob")) == 200
+        assert len(origin.seen) == 3
+        waited = asyncio.create_task(status_of(upstream, outgoing("POST")))
+        assert await asyncio.gather(*slow, waited) == [200] * 3
+        assert 4_000 < int(origin.seen[-1].headers[TIME_LEFT]) < 6_000  # of its eight seconds, three were waited
+
+
+async def test_a_request_whose_turn_comes_when_its_time_is_over_is_not_sent(unused_port, origin_on, monkeypatch):
+    """Planted: the loop was busy meanwhile."""
+
+    async def late(_turns, _store_id, seconds):
+        time.sleep(seconds + 0.01)  # noqa: ASYNC251  (the loop stands still)
+
+    monkeypatch.setattr(Turns, "take", late)
+    monkeypatch.setattr(Turns, "give_back", lambda *_: None)
+    async with (
+        origin_on(unused_port) as origin,
+        Upstream.open("carts", f"http://127.0.0.1:{unused_port}", connections=3, seconds=0.05) as upstream,
+    ):
+        assert await status_of(upstream, outgoing()) == "upstream_timeout"
+        assert origin.seen == []
 
 
 async def test_a_request_may_have_less_time_than_its_service(unused_port, origin_on):

@@ -78,7 +78,9 @@ def _clicks(affiliates: Upstream, tokens: Tokens) -> Clicks:
             ("x-request-id", str(ids.new_uuid())),
         ]
         try:
-            async with affiliates.answer_to(Outgoing("POST", "/internal/v1/clicks", "", told, body)) as response:
+            async with affiliates.answer_to(
+                Outgoing(store_id, "POST", "/internal/v1/clicks", "", told, body)
+            ) as response:
                 await response.read()
                 return response.status
         except Problem:

@@ -65,7 +65,7 @@ class Contacts:
             ("x-request-id", request_id),
         ]
         query = urlencode([("id", customer_id) for customer_id in sorted(customer_ids)])
-        request = Outgoing("GET", "/internal/v1/contacts", query, told, b"", within=_WITHIN)
+        request = Outgoing(store_id, "GET", "/internal/v1/contacts", query, told, b"", within=_WITHIN)
         try:
             async with self._customers.answer_to(request) as response:
                 body = await response.read()

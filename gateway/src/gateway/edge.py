@@ -9,11 +9,11 @@ from http import HTTPStatus
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import metrics, telemetry
+from chassis import clock, metrics, telemetry
 from chassis.problems import MEDIA_TYPE, Forbidden, Internal, NotFound, Problem
 from chassis.runtime import Runtime
 from chassis.tokens import Caller
-from gateway import contacts, headers, incoming, landing, pages, proxy
+from gateway import contacts, headers, incoming, landing, pages, proxy, redirects, touches
 from gateway.contacts import Contacts
 from gateway.directory import Directory
 from gateway.identity import Keyring, Tokens
@@ -21,7 +21,7 @@ from gateway.incoming import Gone, Incoming
 from gateway.proxy import Outgoing, Upstream
 from gateway.readiness import Readiness
 from gateway.redirects import Links
-from gateway.refusals import MalformedRequest
+from gateway.refusals import MalformedRequest, OnlyPosted
 from gateway.routes import Map, Route, Takes
 from gateway.settings import Settings
 
@@ -30,6 +30,9 @@ log = structlog.get_logger()
 _OWN = frozenset({b"/livez", b"/metrics"})
 _LINK = "/r/"
 _READS = frozenset({"GET", "HEAD"})  # of a HEAD the server keeps the body back
+_CARTS = "/storefront/v1/carts"
+_CLICK_BYTES = 1_000
+_CLICKS_NEED = "carts.write"  # who may open a cart may say by which link its visitor came
 
 
 class Edge:
@@ -92,7 +95,7 @@ class Edge:
             metrics.answered(self._runtime.service, scope["method"], self._pattern(scope["path"]), status, seconds)
 
     def _pattern(self, path: str) -> str:
-        if path in self._pages:
+        if path in self._pages or path == redirects.CLICKS:
             return path
         route = self._map.find(path)
         return route.path if route is not None else _LINK if path.startswith(_LINK) else ""
@@ -131,9 +134,12 @@ class Edge:
             return
         client_ip = headers.client_ip(request.peer, request.headers, self._settings.trusted_proxies)
         if request.path.startswith(_LINK):
-            found = await self._links.follow(request.method, request.path, request.headers, client_ip)
-            await send({"type": "http.response.start", "status": HTTPStatus.FOUND, "headers": [*found, *ours]})
-            await send({"type": "http.response.body", "body": b""})
+            found = await self._links.follow(request, client_ip)
+            await _say(send, HTTPStatus.FOUND, [*found, *ours])
+            return
+        if request.path == redirects.CLICKS:
+            taken = await self._click(request, scope, receive, client_ip)
+            await _say(send, HTTPStatus.NO_CONTENT, [*taken, *ours])
             return
         route = self._map.find(request.path)
         if route is None:
@@ -146,15 +152,30 @@ class Edge:
             ("x-request-id", request_id),
             (headers.CLIENT_IP, client_ip),
         ]
-        outgoing = Outgoing(
-            request.method, request.path, request.query, headers.for_service(request.headers, told), body
-        )
+        if route.path == _CARTS and request.method == "POST":
+            told += touches.told(request.headers, caller.store_id, clock.now())
+        sent = headers.for_service(request.headers, told)
+        outgoing = Outgoing(caller.store_id, request.method, request.path, request.query, sent, body)
         upstream = self._upstreams[route.service]
         if request.path in contacts.LISTS and request.method in _READS:
             added = partial(self._contacts.added, caller=caller, request_id=request_id)
             await proxy.relay_changed(upstream, replace(outgoing, method="GET"), added, send, ours)
         else:
             await proxy.relay(upstream, outgoing, send, ours)
+
+    async def _click(
+        self, request: Incoming, scope: Scope, receive: Receive, client_ip: str
+    ) -> list[tuple[bytes, bytes]]:
+        """Take a click that a storefront tells of; the headers of the answer."""
+        if request.method != "POST":
+            raise OnlyPosted
+        principal = await self._keyring.principal(headers.one(request.headers, b"authorization"))
+        if _CLICKS_NEED not in principal.caller.scopes:
+            raise Forbidden(f"this needs the scope {_CLICKS_NEED}")
+        body = await incoming.body_of(scope, receive, most=_CLICK_BYTES, seconds=self._settings.body_seconds)
+        code = redirects.code_in(request, body)
+        cookie = self._links.click(principal.caller.store_id, code, request.headers, client_ip)
+        return [cookie, (b"cache-control", b"no-store")]
 
     async def _caller(self, route: Route, request: Incoming) -> Caller:
         """Who comes by this route. Raises a problem for those who may not."""
@@ -167,6 +188,11 @@ class Edge:
         if route.takes is Takes.SECRET_KEY and principal.kind != "secret":
             raise Forbidden("this path takes a secret key")
         return principal.caller
+
+
+async def _say(send: Send, status: HTTPStatus, said: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": said})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Send, problem: Problem, request_id: str, ours: list[tuple[bytes, bytes]]) -> None:

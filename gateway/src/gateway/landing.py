@@ -5,6 +5,9 @@ import re
 SLUG = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,62}")
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+# One parameter as its visitor sent it: a plain name, so that no reader takes it for another.
+_PARAMETER = re.compile(r"([A-Za-z0-9._~-]{1,64})(?:=(?:[A-Za-z0-9._~!$'()*+,:@/?=-]|%[0-9A-Fa-f]{2})*)?")
+_LONGEST_QUERY = 2_000
 _URL = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?(?:/[A-Za-z0-9/._~!$&'()*+,;=:@%?-]*)?")
 
 
@@ -18,9 +21,16 @@ def check_store(slug: str, url: str, host: str | None) -> None:
         raise ValueError("a host is a name in small letters, without a port")
 
 
-def url_for(store_url: str, code: str) -> str:
-    """The store's URL with a checked code added."""
+def url_for(store_url: str, code: str, query: str = "") -> str:
+    """The store's URL with a checked code added, and behind it what the visitor's own query holds besides."""
     scheme, _, rest = store_url.partition("://")
     if "/" not in rest:
         rest += "/"
-    return f"{scheme}://{rest}{'&' if '?' in rest else '?'}ref={code}"
+    return "&".join([f"{scheme}://{rest}{'&' if '?' in rest else '?'}ref={code}", *_own(query)])
+
+
+def _own(query: str) -> list[str]:
+    """The visitor's parameters, such as a campaign's; none that says ``ref`` too, and none at all if they are too long."""
+    found = [_PARAMETER.fullmatch(part) for part in query.split("&")]
+    kept = [part[0] for part in found if part and part[1].lower() != "ref"]
+    return kept if len(query) <= _LONGEST_QUERY else []

@@ -7,6 +7,7 @@ come twice: by its method, or by its idempotency key. aiohttp would also repeat 
 import asyncio
 import io
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from yarl import URL
 from chassis import telemetry
 from chassis.problems import Problem
 from gateway import headers
-from gateway.refusals import BadUpstream, UpstreamAway, UpstreamTooSlow
+from gateway.refusals import BadUpstream, TooManyAtOnce, UpstreamAway, UpstreamBusy, UpstreamTooSlow
+from gateway.turns import Turns
 
 log = structlog.get_logger()
 
@@ -32,19 +34,20 @@ FAILURES = Counter("regulars_upstream_failures", "Requests a service did not ans
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _CONNECT = 1.0
 _PAUSE = 0.05
-_QUEUED_PER_CONNECTION = 4
+_PATIENCE = 7.0  # more than the 5 s for which a service waits for another
 _READ_WHOLE = 262_144
 _WRITTEN_AT_ONCE = 2**20  # aiohttp warns of more: nothing else happens meanwhile
-_IDLE = 10.0  # below the 30 s after which granian ends an idle connection
+_IDLE = 3.0  # below the 5 s after which a service ends a connection that says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as a service gets it, to be answered ``within`` so many seconds if the service's own are more.
+    """A request of a store as a service gets it, to be answered ``within`` so many seconds if the service's own are more.
 
     ``path`` and ``query`` are as they were sent.
     """
 
+    store_id: str
     method: str
     path: str
     query: str
@@ -59,7 +62,7 @@ class Outgoing:
 
 
 class Upstream:
-    """A service. ``connections`` at once, four times as many may wait for one, the rest is turned away."""
+    """A service. ``connections`` at once, taken in turns; a wait for one's turn counts against its time."""
 
     def __init__(
         self, name: str, session: aiohttp.ClientSession, url: str, *, connections: int, seconds: float
@@ -67,15 +70,14 @@ class Upstream:
         self.name = name
         self._session = session
         self._url = URL(url)
-        self._most = connections * (1 + _QUEUED_PER_CONNECTION)
+        self._turns = Turns(connections)
         self._seconds = seconds
-        self._in_flight = 0
 
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, url: str, *, connections: int, seconds: float) -> AsyncIterator[Self]:
         """Connections to a service, made when they are needed."""
-        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=_IDLE, ttl_dns_cache=5)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE, ttl_dns_cache=5)
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -89,12 +91,15 @@ class Upstream:
 
     @asynccontextmanager
     async def answer_to(self, request: Outgoing) -> AsyncIterator[ClientResponse]:
-        """The answer, its body still on the way. Raises ``BadUpstream``, ``UpstreamAway``, ``UpstreamTooSlow``."""
-        if self._in_flight >= self._most:
-            raise self._failure(UpstreamAway(), "full")
-        self._in_flight += 1
+        """The answer, its body still on the way. Raises the refusals that tell of an upstream, and ``TooManyAtOnce``."""
+        seconds = min(request.within, self._seconds)
+        until = time.monotonic() + seconds
         try:
-            async with await self._connected(request) as response:
+            await self._turns.take(request.store_id, min(seconds, _PATIENCE))
+        except (TooManyAtOnce, UpstreamBusy) as refusal:
+            raise self._failure(refusal, "busy") from None
+        try:
+            async with await self._connected(request, until) as response:
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise self._failure(UpstreamAway(), "away") from error
@@ -103,18 +108,21 @@ class Upstream:
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(BadUpstream(), "broke_off") from error
         finally:
-            self._in_flight -= 1
+            self._turns.give_back(request.store_id)
 
-    async def _connected(self, request: Outgoing) -> ClientResponse:
+    async def _connected(self, request: Outgoing, until: float) -> ClientResponse:
         try:
-            return await self._send(request)
+            return await self._send(request, until)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             if not request.may_come_twice:
                 raise
         await asyncio.sleep(_PAUSE)
-        return await self._send(request)
+        return await self._send(request, until)
 
-    async def _send(self, request: Outgoing) -> ClientResponse:
+    async def _send(self, request: Outgoing, until: float) -> ClientResponse:
+        seconds = until - time.monotonic()
+        if seconds <= 0:  # aiohttp would take it for no limit
+            raise TimeoutError
         url = URL.build(
             scheme=self._url.scheme,
             host=self._url.host or "",
@@ -123,10 +131,9 @@ class Upstream:
             query_string=request.query,
             encoded=True,
         )
-        seconds = min(request.within, self._seconds)
         body = io.BytesIO(request.body) if len(request.body) > _WRITTEN_AT_ONCE else request.body
         with telemetry.calling(self.name, request.method) as traceparent:
-            ours = [("traceparent", traceparent), (headers.TIME_LEFT, str(int(seconds * 1000)))]
+            ours = [("traceparent", traceparent), (headers.TIME_LEFT, str(math.ceil(seconds * 1000)))]
             return await self._session.request(
                 request.method,
                 url,

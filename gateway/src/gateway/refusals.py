@@ -20,6 +20,12 @@ class OnlyRead(MethodNotAllowed):
     headers: Mapping[str, str] = {"allow": "GET, HEAD"}
 
 
+class OnlyPosted(MethodNotAllowed):
+    """What is only there to be told."""
+
+    headers: Mapping[str, str] = {"allow": "POST"}
+
+
 class KeyNotValid(Unauthenticated):
     """A key that never was, was revoked, or has expired; which of them is nobody's business."""
 
@@ -66,6 +72,24 @@ class UpstreamAway(Problem):
     status = 503
     code = "upstream_away"
     title = "This part of the platform is away for the moment"
+    headers = _SOON
+
+
+class UpstreamBusy(Problem):
+    """The service has as much to do as it can; the request was not handed on, so nothing was done."""
+
+    status = 503
+    code = "upstream_busy"
+    title = "This part of the platform has too much to do for the moment"
+    headers = _SOON
+
+
+class TooManyAtOnce(Problem):
+    """One store's requests to a service are bounded, so that others have theirs; nothing was done."""
+
+    status = 429
+    code = "too_many_at_once"
+    title = "Too many requests of this store are under way at once"
     headers = _SOON
 
 

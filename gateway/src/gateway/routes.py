@@ -15,7 +15,7 @@ _LONGEST_QUERY = 8_192
 # What may be written with a percent sign: what a path cannot hold otherwise, and bytes of UTF-8.
 _ENCODED = "|".join(f"{byte:02x}" for byte in [*b" !\"$&()*+,:<=>@[]^`{|}'", *range(0x80, 0x100)])
 _SEGMENT = rf"(?!\.\.?(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%(?i:{_ENCODED}))+"
-_PATH = re.compile(rf"(?:/{_SEGMENT})+|/")
+_PATH = re.compile(rf"(?:/{_SEGMENT})+|/r(?:/{_SEGMENT}){{1,2}}/|/")  # people end a link with a slash
 _QUERY = re.compile(r"[!-~]*")
 
 
