@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.event import AmountMinor, Country, Currency, Event, Instant
-from contracts.ids import CartId, CustomerId, OrderId, ProductId
+from contracts.ids import CartId, CustomerId, OrderId, ProductId, ScreeningId
 from contracts.topics import CART_CONTACTS, ORDERS
 
 
@@ -23,6 +23,19 @@ class CartContactGiven(Event, type="cart.contact_given", topic=CART_CONTACTS, ke
     name: str | None = None
     phone: str | None = None
     country: Country | None = None
+
+
+class CartBuyerNamed(Event, type="cart.buyer_named", topic=CART_CONTACTS, key="cart_id"):
+    """A merchant said by their id who buys. Customers knows their e-mail, and asks for the screening in carts' place.
+
+    ``screening_id``, ``subject`` and ``ip`` are those of the ``screening.requested`` that follows. Carries personal data.
+    """
+
+    cart_id: CartId
+    screening_id: ScreeningId
+    subject: str
+    customer_id: CustomerId
+    ip: str | None = None
 
 
 class OrderStatus(StrEnum):
@@ -49,12 +62,22 @@ class OrderLine(BaseModel):
     amount_minor: AmountMinor
 
 
+class Touch(BaseModel):
+    """A visitor followed an affiliate's link before they bought."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    at: Instant
+
+
 class OrderFact(BaseModel):
     """The whole money state of an order, as every ``order.*`` event carries it; the highest ``version`` wins.
 
     ``customer_id`` is the customer at placement and never changes; ``current_customer_id`` follows merges.
     ``commission_base_minor`` is net of tax, shipping, discounts and credit; ``credit_minor`` is the part paid from
-    the wallet. ``gateway`` names the payment provider.
+    the wallet. ``gateway`` names the payment provider. ``affiliate_code`` was given with the order; ``touches`` are the
+    links its visitor had followed.
     """
 
     order_id: OrderId
@@ -75,6 +98,7 @@ class OrderFact(BaseModel):
     gateway: str | None = None
     affiliate_code: str | None = None
     agent_id: str | None = None
+    touches: tuple[Touch, ...] = ()
 
 
 class OrderPlaced(OrderFact, Event, type="order.placed", topic=ORDERS, key="customer_id"):

@@ -1,4 +1,4 @@
-"""Screening: what carts asks of fraud-block, and what it answers and tells."""
+"""Screening: what carts and customers ask of fraud-block, and what it answers and tells."""
 
 from enum import StrEnum
 

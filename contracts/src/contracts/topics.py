@@ -34,7 +34,7 @@ WALLET_REQUESTS = Topic("wallet-requests", kept=timedelta(days=7), producers=("c
 CLAIMS = Topic("claims", producers=("affiliates",))
 AFFILIATES = Topic("affiliates", producers=("affiliates",))
 ORDERS = Topic("orders", producers=("carts",))
-SCREENINGS = Topic("screenings", kept=EPHEMERAL, producers=("carts",))
+SCREENINGS = Topic("screenings", kept=EPHEMERAL, producers=("carts", "customers"))
 VERDICTS = Topic("verdicts", producers=("fraud-block",))
 MAIL = Topic("mail", kept=timedelta(days=1), producers=("wallet",))
 
