@@ -17,7 +17,7 @@ def affiliate(settled=2500, state=State.ACTIVE):
 
 
 def claim():
-    return Claim("store", "claim", "aff", "cus", 2500, "EUR", NOW)
+    return Claim("store", "claim", "aff", "cus", 2500, "EUR", NOW, NOW)
 
 
 @pytest.mark.parametrize(

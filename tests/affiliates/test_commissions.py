@@ -1,27 +1,41 @@
 """What an order owes, whatever the order of its versions and however often each comes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affiliates import commissions
+from affiliates import commissions, decisions, earnings
+from affiliates.attribution import Attribution, Kind, Outcome, Referral, Touch
 from affiliates.commissions import Reason, Referrer, State
 from affiliates.enrolment import State as AffiliateState
-from affiliates.journal import Bucket, Kind
-from affiliates.program import DEFAULT, Terms
+from affiliates.journal import Bucket
+from affiliates.journal import Kind as Move
+from affiliates.links import State as LinkState
+from affiliates.program import DEFAULT, OwnTerms, Terms, deal
 from chassis import ids
 from contracts.ids import CUSTOMER, STORE
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 STORE_ID = ids.new(STORE)
 AFFILIATE_CUSTOMER = ids.new(CUSTOMER)
-REFERRER = Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.ACTIVE)
+REFERRER = Referrer("aff_1", AFFILIATE_CUSTOMER)
 
 
 def decided(order, referrer=REFERRER, terms=DEFAULT, currency="EUR"):
-    return commissions.decide(order, "creator123", referrer, terms, currency=currency, commission_id="com_1")
+    outcome = Outcome.UNKNOWN_CODE if referrer is None else Outcome.WON
+    touch = Touch("creator123", Kind.ORDER, None, outcome)
+    return commissions.decide(
+        order,
+        Attribution(touch, (touch,)),
+        referrer,
+        terms,
+        deal(terms, OwnTerms(DEFAULT.since), 0),
+        currency=currency,
+        commission_id="com_1",
+    )
 
 
 def owed(order, referrer=REFERRER, terms=DEFAULT, currency="EUR"):
@@ -48,8 +62,6 @@ def test_a_share_is_exact_where_a_float_is_not(new_order):
     ("referrer", "given_terms", "reason"),
     [
         (None, DEFAULT, Reason.UNKNOWN_CODE),
-        (Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.SUSPENDED), DEFAULT, Reason.NOT_ACTIVE),
-        (Referrer("aff_1", AFFILIATE_CUSTOMER, AffiliateState.PENDING), DEFAULT, Reason.NOT_ACTIVE),
         (REFERRER, terms(enabled=False), Reason.PROGRAM_OFF),
     ],
 )
@@ -82,15 +94,22 @@ def test_a_decision_against_stands_for_later_versions(new_order):
     assert (later.order_version, later.state, later.reason) == (7, State.DECLINED, Reason.UNKNOWN_CODE)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_version_as_high_as_was_seen_changes_nothing_at_all(new_order, version):
+    order = new_order(STORE_ID, version=2)
+    commission = owed(order)
+    assert commissions.fold(commission, order.model_copy(update={"version": version}), REFERRER, NOW) is commission
+
+
 def test_money_leaves_the_bucket_it_is_in(new_order):
     order = new_order(STORE_ID)
     pending = owed(order, terms=terms(waiting_days=30_000))
     less = commissions.fold(
         pending, order.model_copy(update={"version": 2, "base_remaining_minor": 4_000}), REFERRER, NOW
     )
-    moved = commissions.moved(pending, less, NOW)
+    (moved,) = earnings.moved(pending, less, NOW)
     assert (moved.kind, moved.source, moved.target, moved.amount_minor) == (
-        Kind.REVERSED,
+        Move.REVERSED,
         Bucket.PENDING,
         Bucket.PROGRAM,
         600,
@@ -130,21 +149,35 @@ def test_any_order_and_repetition_of_versions_ends_the_same(new_order, data, ver
     for each in heard:
         before = now
         now = commissions.fold(now or decided(each, terms=given_terms), each, REFERRER, NOW)
-        posting = commissions.moved(before, now, NOW)
-        if posting is not None:
+        for posting in earnings.moved(before, now, NOW):
             sums[posting.source] -= posting.amount_minor
             sums[posting.target] += posting.amount_minor
-        for *_, sales, revenue in commissions.sales([(before, now)]):
+        for *_, sales, revenue in earnings.sales([(before, now)]):
             sold = [sold[0] + sales, sold[1] + revenue]
     last = owed(history[-1], terms=given_terms)
-    assert now == last
+    assert replace(now, turn=0) == replace(last, turn=0)
     bucket = Bucket.PENDING if waiting else Bucket.SETTLED
     assert sums == dict.fromkeys(Bucket, 0) | {Bucket.PROGRAM: -last.owed_minor, bucket: last.owed_minor}
-    assert sold == [last.state is not State.DECLINED, last.revenue_minor or 0]
+    counts = last.state is not State.DECLINED
+    assert sold == [counts, (last.revenue_minor or 0) if counts else 0]
 
 
 def test_only_the_highest_version_with_a_code_is_looked_at(new_order):
     first = new_order(STORE_ID, code=" Creator123 ")
     second = first.model_copy(update={"version": 2})
     others = [new_order(STORE_ID, code=None), new_order(STORE_ID, code="no code at all")]
-    assert commissions.latest([second, first, *others]) == {(STORE_ID, first.order_id): ("creator123", second)}
+    latest = decisions.latest([second, first, *others])
+    assert latest == {(STORE_ID, first.order_id): second}
+    assert decisions.codes_of(latest) == {(STORE_ID, "creator123")}
+
+
+def test_what_concerns_who_is_not_locked_is_put_off_alone(new_order):
+    orders = [new_order(STORE_ID, code=code) for code in ("ann", "bob", "ann")]
+    _, by_code, by_commission = orders
+    referrals = {
+        (STORE_ID, code): Referral(affiliate_id, AffiliateState.ACTIVE, LinkState.ACTIVE, [], [])
+        for code, affiliate_id in (("ann", "aff_1"), ("bob", "aff_2"))
+    }
+    known = {(STORE_ID, by_commission.order_id): replace(decided(by_commission), affiliate_id="aff_2")}
+    asked = {(order.store_id, order.order_id): order for order in orders}
+    assert decisions.elsewhere(asked, known, referrals, {(STORE_ID, "aff_1")}) == [by_code, by_commission]

@@ -4,31 +4,16 @@ import asyncio
 import collections
 
 import pytest
+from handling import slowly
+from payout_desk import codes, some
 from serving import merchant, new_store
 
 from affiliates import consumers, store
-from chassis import ids, replies
+from chassis import ids
+from chassis.money import LIMIT
 from contracts.affiliates import ClaimCompleted, ClaimFailed
 from contracts.ids import CLAIM, CUSTOMER
 from contracts.wallet import Cause, EntryType
-
-
-@pytest.fixture
-async def customer(shop):
-    """An affiliate with 25 available."""
-    customer_id = await shop.enrol()
-    await shop.order(base=25_000)
-    return customer_id
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """HTTP waits a quarter of a second for the wallet."""
-    monkeypatch.setattr(replies.Waiters.wait, "__defaults__", (0.25,))
-
-
-def some(buckets):
-    return {name: value for name, value in buckets.items() if value}
 
 
 def told(shop, kind):
@@ -132,7 +117,7 @@ async def test_entries_of_other_causes_are_nothing_to_us(shop, customer, impatie
     debit = shop.credited(request, type=EntryType.DEBIT, amount_minor=-600)
     await shop.hear(consumers.on_wallet_posted, [other, debit])
     refusal = shop.refused(request).model_copy(update={"cause": Cause(kind="refund", id=request.claim_id)})
-    await shop.hear(consumers.on_credit_refused, refusal)
+    await shop.hear(consumers.on_credits_refused, [refusal])
     assert some(await shop.buckets(customer)) == {"requested": 25}
 
 
@@ -142,17 +127,6 @@ async def test_an_answer_to_nobody_does_not_pass_in_silence(shop, customer, impa
     unknown = shop.credited(request, cause=Cause(kind="claim", id=ids.new(CLAIM)))
     with pytest.raises(LookupError, match="not here"):
         await shop.hear(consumers.on_wallet_posted, [unknown])
-
-
-def slowly(read):
-    """Decisions take their time, so that those which should wait for each other would overlap if they did not."""
-
-    async def read_slowly(*args):
-        found = await read(*args)
-        await asyncio.sleep(0.01)
-        return found
-
-    return read_slowly
 
 
 async def test_fifty_at_once_never_take_more_than_is_available(shop, customer, monkeypatch):
@@ -214,14 +188,14 @@ async def test_zero_is_refused_with_a_code(shop, customer):
 
 async def test_a_decision_against_is_pinned(shop, customer):
     first = await shop.convert(customer, 26, key="k")
-    assert (first.status, first.code) == (409, "insufficient_balance")
+    assert (first.status, first.code, first.json["detail"]) == (409, "insufficient_balance", "25 EUR is available")
     await shop.order(base=10_000)
     again = await shop.convert(customer, 26, key="k")
     assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
 
 
 async def test_a_suspended_affiliate_takes_nothing(shop, customer):
-    await shop.rows("UPDATE affiliate SET state = 'suspended' WHERE customer_id = $1", customer)
+    await shop.step(customer, "suspend")
     assert (await shop.convert(customer, 1)).code == "not_active"
 
 
@@ -246,9 +220,12 @@ async def test_another_store_gets_404(shop, customer, impatient):
     claim_id = (await shop.convert(customer, 25)).data["claim_id"]
     stranger = shop.client.as_(merchant(new_store()))
     base = f"/dev/v1/customers/{customer}/affiliate"
-    assert (await stranger.get(base)).status == 404
-    assert (await stranger.get(f"{base}/claims/{claim_id}")).status == 404
-    assert (await stranger.post(f"{base}/convert-to-balance", {"amount": 1}, key="k")).status == 404
+    answers = await asyncio.gather(  # at once: whoever was never heard of is waited for, a little
+        stranger.get(base),
+        stranger.get(f"{base}/claims/{claim_id}"),
+        stranger.post(f"{base}/convert-to-balance", {"amount": 1}, key="k"),
+    )
+    assert [reply.status for reply in answers] == [404] * 3
 
 
 @pytest.mark.parametrize("claim_id", [ids.new(CLAIM), "nonsense", "claim_%00", ids.new(CUSTOMER)])
@@ -266,3 +243,21 @@ async def test_another_affiliates_claim_is_404(shop, customer, impatient):
 async def test_without_a_token_nobody_is_known(shop, customer):
     reply = await shop.client.as_(None).get(f"/dev/v1/customers/{customer}/affiliate")
     assert reply.status == 401
+
+
+async def test_a_conversion_has_its_bonus_from_the_store(shop, customer):
+    await shop.program(conversion_bonus_percent=12.5)
+    reply, (request,) = await asyncio.gather(
+        shop.convert(customer, 9.99), shop.answer(lambda request: shop.credited(request, balance=request.amount_minor))
+    )
+    assert (reply.data["amount"], reply.data["new_balance"], request.amount_minor) == (9.99, 11.23, 999 + 124)
+    (claim,) = (await shop.summary(customer))["claims"]
+    assert (claim["amount"], claim["bonus"]) == (9.99, 1.24)
+    assert some(await shop.buckets(customer)) == {"available": 15.01, "converted": 9.99}
+
+
+async def test_a_conversion_that_its_bonus_makes_too_large_is_refused(shop, customer):
+    await shop.program(conversion_bonus_percent=100)
+    reply = await shop.convert(customer, LIMIT // 200)
+    assert codes(reply) == [("/amount", "amount_range")]
+    assert (await shop.convert(customer, LIMIT // 200 - 1)).code == "insufficient_balance"

@@ -1,28 +1,18 @@
-"""Enrolling, the summary (features A1, A4), the program (A2) and clicks."""
+"""Enrolling and the summary (features A1, A4)."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
-from handling import somebody_waits
+from serving import customer as buyer
 from serving import merchant
 
 from chassis import ids
-from contracts.affiliates import AffiliateEnrolled
+from contracts.affiliates import AffiliateEnrolled, AffiliateRequested, LinkAdded, LinkRequested
 from contracts.ids import CUSTOMER
-
-AT = datetime(2030, 1, 1, 12, tzinfo=UTC).isoformat()
 
 
 def path(customer_id):
     return f"/dev/v1/customers/{customer_id}/affiliate"
-
-
-async def enrolled(shop):
-    rows = await shop.rows(
-        "SELECT payload FROM outbox WHERE store_id = $1 AND type = 'affiliate.enrolled'", shop.store_id
-    )
-    return [AffiliateEnrolled.parse(shop.store_id, row["payload"]) for row in rows]
 
 
 async def test_a_customer_becomes_an_affiliate(shop):
@@ -50,7 +40,7 @@ async def test_a_customer_becomes_an_affiliate(shop):
             }
         },
     )
-    (event,) = await enrolled(shop)
+    (event,) = await shop.announced(AffiliateEnrolled)
     assert (event.customer_id, event.code) == (customer, "creator123")
 
 
@@ -66,7 +56,7 @@ async def test_enrolling_again_is_harmless(shop):
     assert [(reply.status, reply.data["link"]["code"]) for reply in again] == [(200, "creator123")] * 2
     other = await shop.client.post(path(customer), {"code": "another"})
     assert (other.status, other.code) == (409, "already_enrolled")
-    assert len(await enrolled(shop)) == 1
+    assert len(await shop.announced(AffiliateEnrolled)) == 1
 
 
 async def test_enrolling_at_once_makes_one_affiliate(shop):
@@ -84,10 +74,15 @@ async def test_a_code_belongs_to_one_affiliate_of_a_store(shop):
     assert len(await shop.rows("SELECT 1 FROM affiliate WHERE store_id = $1", shop.store_id)) == 1
 
 
-@pytest.mark.parametrize("code", ["ab", "x" * 33, "Upper", "a b", "a_b", "é12", 'a"b', 7])
-async def test_a_code_has_small_letters_digits_and_dashes(shop, code):
+@pytest.mark.parametrize("code", ["ab", "x" * 33, "a b", "a_b", "é12", 'a"b', 7, "-deal", "---"])
+async def test_a_code_has_letters_digits_and_dashes_but_at_its_beginning(shop, code):
     reply = await shop.client.post(path(await shop.customer()), {"code": code})
     assert (reply.status, reply.code) == (422, "invalid")
+
+
+async def test_capitals_of_a_code_are_made_small(shop):
+    reply = await shop.client.post(path(await shop.customer()), {"code": " Creator123 "})
+    assert (reply.status, reply.data["link"]["code"]) == (201, "creator123")
 
 
 async def test_who_is_unknown_cannot_be_enrolled(shop):
@@ -108,121 +103,85 @@ async def test_the_summary_shows_the_latest_ten(shop):
     assert shown[0].items() >= {"amount": 12, "status": "payable", "reason": None, "rate_percent": 10}.items()
 
 
-async def test_the_program_has_defaults_and_changes_by_part(shop):
-    url = "/dev/v1/affiliates/program"
-    defaults = {"revenue_share_enabled": True, "revenue_share_percent": 10, "waiting_days": 0}
-    assert (await shop.client.get(url)).data == defaults
-    changed = await shop.client.put(url, {"revenue_share_percent": 12.5})
-    assert changed.data == defaults | {"revenue_share_percent": 12.5}
-    await shop.client.put(url, {"waiting_days": 14, "revenue_share_enabled": False})
-    assert (await shop.client.get(url)).data == {
-        "revenue_share_enabled": False,
-        "revenue_share_percent": 12.5,
-        "waiting_days": 14,
-    }
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"revenue_share_percent": 100.01},
-        {"revenue_share_percent": -1},
-        {"revenue_share_percent": 12.345},
-        {"revenue_share_percent": True},
-        {"revenue_share_percent": "x"},
-        {"waiting_days": 366},
-        {"waiting_days": 1.5},
-        {"revenue_share_enabled": "yes"},
-        {"unknown": 1},
-    ],
-)
-async def test_a_program_out_of_bounds_is_refused(shop, body):
-    reply = await shop.client.put("/dev/v1/affiliates/program", body)
-    assert (reply.status, reply.code) == (422, "invalid")
-
-
-async def test_only_a_writer_changes_the_program(shop):
-    reader = shop.client.as_(merchant(shop.store_id, ["affiliates.read"]))
-    assert (await reader.put("/dev/v1/affiliates/program", {})).code == "insufficient_scope"
-
-
-def click(code="creator123", **more):
-    return {"code": code, "visitor": "v", "bot": False, "at": AT} | more
-
-
-async def send(shop, batch_id, *clicks):
-    reply = await shop.client.post("/internal/v1/clicks", {"batch_id": batch_id, "clicks": clicks})
-    assert (reply.status, reply.data) == (200, {"batch_id": batch_id})
-
-
-async def clicks(shop, customer):
-    return (await shop.summary(customer))["link"]["total_clicks"]
-
-
-async def test_clicks_of_people_count(shop):
-    customer = await shop.enrol()
-    await send(shop, "b1", click(), click("CREATOR123"), click(bot=True), click("unknown"), click("%" * 5000))
-    await send(shop, "b2", click(store_id=shop.store_id, at="2030-02-01T00:00:00Z"))
-    assert await clicks(shop, customer) == 3
-
-
-async def test_a_batch_counts_once_however_often_it_is_sent(shop):
-    customer = await shop.enrol()
-    await asyncio.gather(*(send(shop, "b1", click(), click()) for _ in range(20)))
-    assert await clicks(shop, customer) == 2
-
-
-async def test_batches_at_once_all_count(shop):
-    customers = [await shop.enrol(f"code-{n}") for n in range(5)]
-    codes = [f"code-{n}" for n in range(5)]
-    await asyncio.gather(*(send(shop, f"b{n}", *map(click, codes[n % 5 :] + codes[: n % 5])) for n in range(20)))
-    assert [await clicks(shop, customer) for customer in customers] == [20] * 5
-
-
-async def test_clicks_are_counted_sorted(shop):
-    """Who waits for the first link holds none of the others."""
-    codes = [f"code-{n}" for n in range(10)]
-    for code in codes:
-        await shop.enrol(code)
-    await send(shop, "b1", *map(click, codes))
-    days = "SELECT code FROM click_day WHERE store_id = $1"
-    async with shop.worker.transaction() as conn:
-        await conn.execute(days + " AND code = 'code-0' FOR UPDATE", shop.store_id)
-        batch = asyncio.create_task(send(shop, "b2", *map(click, reversed(codes))))
-        await somebody_waits(shop.worker)
-        others = await shop.rows(days + " AND code <> 'code-0' FOR UPDATE SKIP LOCKED", shop.store_id)
-        assert len(others) == 9
-    await batch
-
-
-async def test_clicks_do_not_wait_for_money(shop):
-    customer = await shop.enrol()
-    async with shop.worker.transaction() as conn:
-        await conn.row("SELECT 1 FROM affiliate WHERE customer_id = $1 FOR UPDATE", customer)
-        await asyncio.wait_for(send(shop, "b1", click()), 2)
-    assert await clicks(shop, customer) == 1
-
-
-async def test_a_batch_of_another_store_is_another_batch(shop):
-    customer = await shop.enrol()
-    stranger = shop.client.as_(merchant("store_00000000000000000000000001"))
-    assert (await stranger.post("/internal/v1/clicks", {"batch_id": "b1", "clicks": [click()]})).status == 200
-    assert await clicks(shop, customer) == 0
-    await send(shop, "b1", click())
-    assert await clicks(shop, customer) == 1
-
-
-async def test_only_the_gateway_hands_over_clicks(shop):
-    outsider = shop.client.as_(merchant(shop.store_id, ["customers.write", "affiliates.write"]))
-    reply = await outsider.post("/internal/v1/clicks", {"batch_id": "b1", "clicks": []})
-    assert (reply.status, reply.code) == (403, "insufficient_scope")
-
-
-async def test_a_batch_has_at_most_500_clicks(shop):
-    reply = await shop.client.post("/internal/v1/clicks", {"batch_id": "b1", "clicks": [click()] * 501})
-    assert (reply.status, reply.code) == (422, "invalid")
-
-
 async def test_an_id_of_another_kind_is_no_customer(shop):
     assert (await shop.client.get(path(ids.new("store")))).status == 404
     assert (await shop.client.get(path(ids.new(CUSTOMER)[:-1]))).status == 404
+
+
+async def test_a_link_is_told_with_what_customers_save_by_it(shop):
+    await shop.program(customer_discount_enabled=True, customer_discount_percent=5)
+    customer = await shop.enrol()
+    enrolled, added = await shop.announced(AffiliateEnrolled, LinkAdded)
+    assert (enrolled.code, added.code, added.discount_bps) == ("creator123", "creator123", 500)
+    assert (added.customer_id, added.affiliate_id) == (customer, enrolled.affiliate_id)
+
+
+async def test_a_pending_affiliate_is_told_of_when_approved_and_earns_nothing_before(shop):
+    customer = await shop.customer()
+    reply = await shop.client.post(path(customer), {"code": "creator123", "state": "pending"})
+    assert (reply.status, reply.data["state"]) == (201, "pending")
+    await shop.order()
+    (event,) = await shop.announced(AffiliateRequested, AffiliateEnrolled, LinkAdded)
+    assert (event.TYPE, event.customer_id, event.code) == ("affiliate.requested", customer, "creator123")
+    assert (await shop.client.post(f"{path(customer)}/approve")).data["state"] == "active"
+    assert [event.TYPE for event in await shop.announced(AffiliateEnrolled, LinkAdded)] == [
+        "affiliate.enrolled",
+        "link.added",
+    ]
+    await shop.order()
+    assert (await shop.buckets(customer))["available"] == 10
+
+
+@pytest.mark.parametrize(("state", "status"), [("open", "active"), ("approval", "pending")])
+async def test_the_program_decides_where_who_enrols_themselves_stands(shop, state, status):
+    await shop.program(self_enrolment=state)
+    customer = await shop.customer()
+    themselves = shop.client.as_(buyer(shop.store_id, customer))
+    reply = await themselves.post(path(customer), {"code": "creator123"})
+    assert (reply.status, reply.data["state"]) == (201, status)
+
+
+async def test_who_may_not_enrol_themselves_is_refused_and_may_ask_again(shop):
+    await shop.program(self_enrolment="off")
+    customer = await shop.customer()
+    themselves = shop.client.as_(buyer(shop.store_id, customer))
+    reply = await themselves.post(path(customer), key="k")
+    assert (reply.status, reply.code) == (403, "self_enrolment_off")
+    assert await shop.rows("SELECT 1 FROM affiliate WHERE store_id = $1", shop.store_id) == []
+    await shop.program(self_enrolment="open")
+    assert (await themselves.post(path(customer), key="k")).status == 201
+    await shop.program(self_enrolment="off")
+    assert (await themselves.post(path(customer))).status == 200
+
+
+async def test_nobody_says_themselves_where_they_stand(shop):
+    await shop.program(self_enrolment="open")
+    customer = await shop.customer()
+    reply = await shop.client.as_(buyer(shop.store_id, customer)).post(path(customer), {"state": "active"})
+    assert (reply.status, [flaw["code"] for flaw in reply.json["errors"]]) == (422, ["state_not_yours"])
+
+
+async def test_nobody_begins_suspended(shop):
+    reply = await shop.client.post(path(await shop.customer()), {"state": "suspended"})
+    assert (reply.status, reply.code) == (422, "invalid")
+
+
+async def test_a_chosen_code_waits_for_approval_and_another_is_shared_until_then(shop):
+    await shop.program(custom_links_need_approval=True)
+    customer = await shop.customer()
+    portal = shop.client.as_(merchant(shop.store_id, ["customers.write", "customers.read"]))
+    first, again = [await portal.post(path(customer), {"code": "creator123"}) for _ in range(2)]
+    assert (first.status, again.status, again.data) == (201, 200, first.data)
+    code = first.data["link"]["code"]
+    assert len(code) == 8
+    assert [event.code for event in await shop.announced(LinkAdded)] == [code]
+    assert [event.code for event in await shop.announced(LinkRequested)] == ["creator123"]
+    await shop.client.post("/dev/v1/affiliates/links/creator123/approve")
+    assert (await shop.summary(customer))["link"]["code"] == "creator123"
+    assert [event.code for event in await shop.announced(LinkAdded)] == [code, "creator123"]
+
+
+async def test_who_writes_affiliates_gives_codes_that_need_no_approval(shop):
+    await shop.program(custom_links_need_approval=True)
+    customer = await shop.enrol("creator123")
+    assert (await shop.summary(customer))["link"]["code"] == "creator123"

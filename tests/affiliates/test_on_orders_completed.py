@@ -2,11 +2,15 @@
 
 import asyncio
 import itertools
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from handling import somebody_waits
+from serving import merchant, new_store
 
 from chassis import ids, known_customers
-from contracts.affiliates import CommissionEarned
+from chassis.verdicts import NotYet
+from contracts.affiliates import CommissionEarned, CommissionReversed
 from contracts.customers import CustomerState, CustomerUpdated
 from contracts.ids import CUSTOMER
 
@@ -101,6 +105,58 @@ async def test_a_code_that_is_taken_later_earns_nothing_by_a_replay(shop):
     assert earned(shop) == []
 
 
+async def test_a_code_that_is_taken_after_the_order_earns_nothing_however_late_it_is_heard(shop):
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    orders = [shop.new_order(code=code, first_completed_at=yesterday) for code in ("latecomer", "another", "asked-for")]
+    customer = await shop.enrol("latecomer")
+    await shop.program(custom_links_need_approval=True)
+    links = f"/dev/v1/customers/{customer}/affiliate/links"
+    portal = shop.client.as_(merchant(shop.store_id, ["customers.write"]))
+    assert (await shop.client.post(links, {"code": "another"})).data["state"] == "active"
+    assert (await portal.post(links, {"code": "asked-for"})).data["state"] == "requested"
+    assert (await shop.client.post("/dev/v1/affiliates/links/asked-for/approve")).status == 200
+    await shop.complete(*orders)
+    assert (await shop.buckets(customer))["available"] == 0
+    rows = await shop.rows("SELECT reason FROM commission WHERE store_id = $1", shop.store_id)
+    assert [row["reason"] for row in rows] == ["link_inactive"] * 3
+
+
+async def test_an_order_of_the_moment_in_which_an_affiliate_enrols_earns(shop):
+    """By carts' clock it was before."""
+    order = shop.new_order()
+    customer = await shop.enrol()
+    await shop.complete(order)
+    assert (await shop.buckets(customer))["available"] == 10
+
+
+async def test_an_order_counts_by_where_its_affiliate_stood_however_late_it_is_heard(shop, later):
+    """Approved on the second day, suspended on the fourth, active again on the sixth."""
+    customer = await shop.customer()
+    path = f"/dev/v1/customers/{customer}/affiliate"
+    began = datetime.now(UTC)
+    assert (await shop.client.post(path, {"code": "creator123", "state": "pending"})).status == 201
+    for day, step in ((2, "approve"), (4, "suspend"), (6, "reactivate")):
+        later(days=day)
+        await shop.step(customer, step)
+    later(days=7)
+    for day in (1, 3, 5, 6.5):
+        await shop.order(first_completed_at=began + timedelta(days=day))
+    rows = await shop.rows("SELECT reason FROM commission WHERE store_id = $1 ORDER BY earned_at", shop.store_id)
+    assert [row["reason"] for row in rows] == ["not_active", None, "not_active", None]
+
+
+async def test_a_suspension_counts_also_after_the_clock_was_ahead(shop, later):
+    customer = await shop.enrol()
+    later(days=30)
+    await shop.step(customer, "suspend")
+    later(days=0)
+    for step in ("reactivate", "suspend", "reactivate"):
+        await shop.step(customer, step)
+        await shop.order()
+    rows = await shop.rows("SELECT reason FROM commission WHERE store_id = $1 ORDER BY earned_at", shop.store_id)
+    assert [row["reason"] for row in rows] == [None, "not_active", None]
+
+
 async def test_a_rate_is_frozen_with_the_commission(shop):
     customer = await shop.enrol()
     order = await shop.order()
@@ -117,6 +173,21 @@ async def test_an_order_heard_late_earns_by_the_terms_of_its_day(shop):
     await shop.program(revenue_share_percent=50)
     await shop.complete(order)
     assert (await shop.buckets(customer))["available"] == 10
+
+
+@pytest.mark.parametrize("whose", ["program", "affiliate"])
+async def test_the_orders_of_one_delivery_earn_each_by_the_terms_of_its_day(shop, whose):
+    customer = await shop.enrol()
+    orders = []
+    for percent in (20, 30, 50):
+        if whose == "program":
+            await shop.program(revenue_share_percent=percent)
+        else:
+            await shop.client.put(f"/dev/v1/customers/{customer}/affiliate/terms", {"percent": percent})
+        orders.append(shop.new_order())
+    await shop.complete(*reversed(orders))
+    rows = await shop.rows("SELECT rate_bps FROM commission WHERE store_id = $1 ORDER BY rate_bps", shop.store_id)
+    assert [row["rate_bps"] for row in rows] == [2000, 3000, 5000]
 
 
 async def test_a_program_that_is_off_owes_nothing(shop):
@@ -153,14 +224,16 @@ async def test_a_purchase_that_turns_out_to_be_ones_own_is_reversed(shop):
     await shop.complete(order.model_copy(update={"version": 2, "current_customer_id": customer}))
     summary = await shop.summary(customer)
     assert (summary["balances"]["available"], summary["link"]["total_sales"]) == (0, 0)
-    assert [event.amount_minor for event in earned(shop)] == [1000, 0]
+    assert [event.amount_minor for event in earned(shop)] == [1000]
+    (reversal,) = [event for event in shop.told if isinstance(event, CommissionReversed)]
+    assert (reversal.amount_minor, reversal.reversed_minor, reversal.reason) == (0, 1000, "own_purchase")
 
 
 async def test_a_suspended_affiliate_earns_nothing_also_when_active_again(shop):
     customer = await shop.enrol()
-    await shop.rows("UPDATE affiliate SET state = 'suspended' WHERE customer_id = $1", customer)
+    await shop.step(customer, "suspend")
     order = await shop.order()
-    await shop.rows("UPDATE affiliate SET state = 'active' WHERE customer_id = $1", customer)
+    await shop.step(customer, "reactivate")
     await shop.complete(order)
     assert (await shop.buckets(customer))["available"] == 0
 
@@ -211,3 +284,11 @@ async def test_a_store_never_earns_by_anothers_orders(shop, client):
     )
     await shop.complete(stranger)
     assert (await shop.buckets(customer))["available"] == 0
+
+
+async def test_an_order_of_a_store_that_is_not_known_yet_keeps_no_others_waiting(shop, new_order):
+    store_id = new_store()
+    early = [new_order(store_id), new_order(store_id)]
+    with pytest.raises(NotYet) as verdict:
+        await shop.complete(early[0], shop.new_order(), early[1])
+    assert verdict.value.events == early

@@ -1,19 +1,18 @@
-"""The small rules: terms by date, codes, addresses, which clicks count."""
+"""The small rules: terms by date, codes, addresses."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from affiliates import enrolment, program
-from affiliates.clicks import Click, per_day
+from affiliates import links, program
 from affiliates.program import DEFAULT, Terms
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def test_an_order_earns_by_the_terms_of_its_day():
-    old, new = (Terms(NOON + timedelta(days=day), True, 100 * day, 0) for day in (1, 3))  # noqa: FBT003
+    old, new = (Terms(NOON + timedelta(days=day), rate_bps=100 * day) for day in (1, 3))
     moments = [NOON, old.since, NOON + timedelta(days=2), new.since]
     assert [program.at([new, old], moment) for moment in moments] == [DEFAULT, old, old, new]
 
@@ -28,12 +27,12 @@ def test_percentages_are_basis_points(percent, bps):
     ("typed", "kept"), [(" Creator123 ", "creator123"), ("a-b", "a-b"), ("ab", None), ("é12", None)]
 )
 def test_codes_are_kept_in_small_letters(typed, kept):
-    assert enrolment.canonical(typed) == kept
+    assert links.canonical(typed) == kept
 
 
 def test_a_made_up_code_is_a_code():
-    codes = {enrolment.new_code() for _ in range(100)}
-    assert {enrolment.canonical(code) for code in codes} == codes
+    codes = {links.new_code() for _ in range(100)}
+    assert {links.canonical(code) for code in codes} == codes
     assert len(codes) == 100
 
 
@@ -48,19 +47,4 @@ def test_a_made_up_code_is_a_code():
 )
 def test_a_link_is_the_stores_address_with_the_code(store_url, link):
     """As ``tests/gateway/test_landing.py`` has it: both lead to the same page."""
-    assert enrolment.url(store_url, "c") == link
-
-
-def test_people_are_counted_per_code_and_day():
-    def click(code, bot=False, at=NOON):
-        return Click(code, "visitor", bot, at)
-
-    late = datetime(2030, 1, 1, 23, 30, tzinfo=UTC).astimezone()
-    clicks = [
-        click("abc"),
-        click("ABC", at=late),
-        click("abc", bot=True),
-        click("abc", at=NOON + timedelta(days=1)),
-        click("?"),
-    ]
-    assert per_day(clicks) == {("abc", date(2030, 1, 1)): 2, ("abc", date(2030, 1, 2)): 1}
+    assert links.url(store_url, "c") == link

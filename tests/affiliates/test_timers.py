@@ -2,10 +2,14 @@
 
 import asyncio
 
-from affiliates import timers
+from handling import somebody_waits
+
+from affiliates import reattribution, store_commissions, store_reattribution, timers
+from affiliates.changes import keep_commissions
+from chassis import clock
 from chassis.timers import one_slice
 
-MATURE, FORGET = timers.ALL
+MATURE, SUSPECTS, _, FORGET = timers.ALL
 
 
 async def waiting(shop, orders=1):
@@ -41,6 +45,26 @@ async def test_an_affiliate_at_work_is_left_for_the_next_beat(shop, later):
     async with shop.worker.transaction() as conn:
         await conn.row("SELECT 1 FROM affiliate WHERE customer_id = $1 FOR UPDATE", customer)
         assert await asyncio.wait_for(one_slice(shop.worker, MATURE), 2) == 0
+    assert await one_slice(shop.worker, MATURE) == 1
+
+
+async def test_what_is_given_away_under_the_timer_is_left_for_the_next_beat(shop, later):
+    """It owes nothing: who gives it away waits for no affiliate that the timer has locked."""
+    await shop.program(waiting_days=14)
+    await shop.enrol("first")
+    await shop.enrol("second")
+    order = await shop.order(code="first", base=5)
+    key = shop.store_id, order.order_id
+    async with shop.worker.transaction() as conn:
+        grounds = await store_reattribution.lock_grounds(conn, key, "second")
+    given = grounds.commission, reattribution.decide(grounds, clock.now())
+    later(days=14.1)
+    async with shop.worker.transaction() as conn:
+        await store_commissions.commissions_of(conn, [key])
+        maturing = asyncio.create_task(one_slice(shop.worker, MATURE))
+        await somebody_waits(shop.worker)
+        await keep_commissions(conn, [given], clock.now())
+    assert await maturing == 0
     assert await one_slice(shop.worker, MATURE) == 1
 
 

@@ -1,7 +1,12 @@
 """A service is away: what asked for it waits, goes on when it is back, and nothing is done twice."""
 
 import asyncio
+import itertools
 import secrets
+import time
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from aiokafka import TopicPartition
@@ -34,6 +39,38 @@ async def test_while_the_wallet_is_down_a_conversion_is_processing_and_completes
     assert again.json == retry.json
     assert again.headers["idempotent-replayed"] == "true"
     assert (await world.shop.wallet(customer))["balance"] == 25
+
+
+async def test_while_the_wallet_is_down_what_waits_for_it_keeps_no_other_store_waiting(world):
+    """Two stores convert so much that each alone would fill the gateway's way to affiliates."""
+    other, quiet = world.other_store(), world.other_store()
+    for shop, path in itertools.product((other, quiet), ("products", "customers", "affiliates/program")):
+        await until(partial(shop.call, "GET", f"/dev/v1/{path}"), lambda it: it.status == 200)
+    crowds = [world, replace(world, shop=other)]
+    customers = [(await crowd.affiliate_with())[0] for crowd in crowds]
+    path = f"/dev/v1/customers/{(await quiet.add_customer('a@example.com', 'Ann'))['id']}/affiliate"
+    assert (await quiet.call("POST", path, {})).status == 201
+    await asyncio.to_thread(world.stack.stop, "wallet")
+    try:
+        waiting = [
+            asyncio.gather(*(crowd.shop.convert(customer, 0.1, key=f"crowd-{n}") for n in range(150)))
+            for crowd, customer in zip(crowds, customers, strict=True)
+        ]
+        await asyncio.sleep(0.5)
+        while not all(each.done() for each in waiting):
+            began = time.monotonic()
+            assert (await quiet.call("GET", path)).status == 200
+            assert time.monotonic() - began < 3
+            await asyncio.sleep(0.2)
+        told = [Counter(reply.status for reply in await each) for each in waiting]
+    finally:
+        await asyncio.to_thread(world.stack.start, "wallet")
+    assert {status for each in told for status in each} == {202, 429}
+    for crowd, customer, each in zip(crowds, customers, told, strict=True):
+        taken = {"converted": each[202] / 10, "requested": 0}
+        await until(
+            partial(crowd.shop.affiliate, customer), lambda it, taken=taken: it["balances"].items() >= taken.items()
+        )
 
 
 async def forget_records(bootstrap: str, topic: topics.Topic) -> None:

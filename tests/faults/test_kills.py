@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -57,16 +58,29 @@ class Load:
         here = len(self._clients)
         self._clients += [asyncio.create_task(self._convert(here + number)) for number in range(clients)]
 
+    async def settle(self) -> str:
+        """Let one more come, who settles a payout of 1 into the wallet; its claim."""
+        body = {"amount": 1, "asset": "USDT", "network": "tron", "address": "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"}
+        call = self.world.shop.call
+        made = await call("POST", f"/dev/v1/customers/{self.customer}/affiliate/payout-requests", body)
+        claim_id: str = made.data["claim_id"]
+        path = f"/dev/v1/affiliates/payouts/{claim_id}"
+        assert (await call("POST", f"{path}/approve")).data["status"] == "APPROVED"
+        settled = self._until_final(lambda: call("POST", f"{path}/settle", key=f"settle-{claim_id}"))
+        self._clients.append(asyncio.create_task(settled))
+        return claim_id
+
     async def _convert(self, client: int) -> None:
         for number in range(1_000_000):
             if self._stop.is_set():
                 return
-            await self._until_final(f"load-{client}-{number}-{id(self)}")
+            key = f"load-{client}-{number}-{id(self)}"
+            await self._until_final(lambda key=key: self.world.shop.convert(self.customer, 1, key=key))
 
-    async def _until_final(self, key: str) -> None:
+    async def _until_final(self, call: Callable[[], Awaitable[Any]]) -> None:
         while True:
             try:
-                reply = await self.world.shop.convert(self.customer, 1, key=key)
+                reply = await call()
             except OSError:
                 reply = None
             if reply is not None and reply.status == 200:
@@ -106,6 +120,7 @@ async def test_affiliates_killed_between_commit_and_publish(world):
     await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
     load.join(8)
     try:
+        await load.settle()
         await until(lambda: world.sql("affiliates", "SELECT seq FROM outbox"), lambda rows: len(rows) >= 8)
         await asyncio.to_thread(world.stack.kill, "affiliates")
         assert len(await world.sql("affiliates", "SELECT seq FROM outbox")) >= 8
@@ -165,6 +180,28 @@ async def test_the_wallet_killed_in_the_middle_of_a_batch(world):
     finally:
         await wallet.close()
     await asyncio.to_thread(world.stack.wait_ready, "wallet")
+    await load.end()
+    await prove(world, load)
+
+
+async def test_affiliates_killed_between_the_wallets_answer_and_its_own_commit(world):
+    """A lock stops it where it wakes who waits: inbox, claim and journal are written, and gone when it dies."""
+    customer, _ = await world.affiliate_with()
+    load = Load(world, customer, clients=0)
+    affiliates = await asyncpg.connect(world.stack.admin_database_url("regulars_affiliates"))
+    try:
+        async with affiliates.transaction():
+            await affiliates.execute("LOCK TABLE answer IN EXCLUSIVE MODE")
+            claim_id = await load.settle()
+            await until(lambda: affiliates.fetch(WAITING, "answer"), bool)
+            assert await world.sql("wallet", "SELECT FROM entry WHERE cause_id = $1", claim_id)
+            load.join(8)
+            await asyncio.to_thread(world.stack.kill, "affiliates")
+    finally:
+        await affiliates.close()
+    assert await world.sql("affiliates", "SELECT FROM claim WHERE claim_id = $1 AND status = 'PROCESSING'", claim_id)
+    await asyncio.to_thread(world.stack.wait_ready, "affiliates")
+    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
     await load.end()
     await prove(world, load)
 

@@ -103,7 +103,9 @@ async def test_another_stores_key_gets_404_on_every_id(world):
     stranger = world.other_store()
     for path in paths:
         assert (await world.shop.call("GET", path)).status == 200, path
-        other = await stranger.call("GET", path)
+    # At once: whoever was never heard of is waited for, a little.
+    others = await asyncio.gather(*(stranger.call("GET", path) for path in paths))
+    for path, other in zip(paths, others, strict=True):
         assert (other.status, other.json.get("code")) == (404, "not_found"), path
     posts = {
         f"/dev/v1/customers/{customer}/wallet/adjustments": {"amount": 1},
@@ -112,8 +114,8 @@ async def test_another_stores_key_gets_404_on_every_id(world):
         f"/storefront/v1/orders/{order['order_id']}/payment-sessions": {"provider": "sandbox"},
     }
     before = await world.snapshot("wallet", "affiliates", "carts")
-    for path, body in posts.items():
-        assert (await stranger.call("POST", path, body)).status == 404, path
+    replies = await asyncio.gather(*(stranger.call("POST", path, body) for path, body in posts.items()))
+    assert dict.fromkeys(posts, 404) == dict(zip(posts, (reply.status for reply in replies), strict=True))
     assert await world.snapshot("wallet", "affiliates", "carts") == before
 
 
@@ -178,6 +180,31 @@ async def test_a_blocked_buyer_sees_one_neutral_refusal(world):
     assert not any(word in said for word in ("ban", "block", "fraud", email))
 
 
+@pytest.mark.parametrize("path", ["/dev/v1/orders", "/dev/v1/invoices"])
+async def test_a_blocked_buyer_is_not_sold_to_by_their_id_either(world, path):
+    """A merchant's server names them: customers knows their e-mail, the server their address."""
+    domain, address = f"{secrets.token_hex(4)}.example", f"2001:db8::{secrets.token_hex(2)}"
+    blocks = {"email": f"mallory@{domain}", "email_domain": f"sub.{domain}", "ip": address}
+    for rule_type, value in blocks.items():
+        rule = {"type": rule_type, "value": value, "reason": "fraud"}
+        assert (await world.shop.call("POST", "/dev/v1/blocks", rule)).status == 201
+    await world.affiliate_with(orders=0)
+
+    async def sell(email, **more):
+        buyer = (await world.shop.add_customer(email, "Mallory"))["id"]
+        sale = {"items": [{"sku": "sku-1000000"}], "customer_id": buyer}
+        return await world.shop.call("POST", path, sale | more)
+
+    for refused in (
+        await sell(f"Mallory@{domain}"),
+        await sell(f"eve@sub.{domain}"),
+        await sell(f"eve@{domain}", client_ip=address.upper()),
+    ):
+        assert (refused.status, refused.json.get("code")) == (409, "order_refused")
+        assert not any(word in str(refused.json).lower() for word in ("ban", "block", "fraud", domain))
+    assert (await sell(f"bo@{domain}", client_ip="2001:db8:1::1")).status == 201
+
+
 async def test_credit_pays_a_part_and_the_provider_the_rest(world):
     customer, _ = await world.affiliate_with()
     known = await world.shop.customer(customer)
@@ -191,6 +218,26 @@ async def test_credit_pays_a_part_and_the_provider_the_rest(world):
     await world.shop.pay(order["order_id"])
     await until(lambda: world.shop.order(order["order_id"]), lambda it: it["status"] == "COMPLETED")
     assert (await world.shop.wallet(customer))["balance"] == 0
+
+
+async def test_an_invoice_with_a_code_earns_when_it_is_paid(world):
+    """A merchant's server draws it up, for a customer made a moment ago (features A3, A11)."""
+    seller, _ = await world.affiliate_with(orders=0)
+    code = (await world.shop.affiliate(seller))["link"]["code"]
+    buyer = (await world.shop.add_customer(f"{secrets.token_hex(5)}@example.com", "Bo"))["id"]
+    sale = {"items": [{"sku": "sku-1000000"}], "customer_id": buyer, "affiliate_code": code}
+    drawn_up = await world.shop.call("POST", "/dev/v1/invoices", sale)
+    invoice = drawn_up.data
+    assert (drawn_up.status, invoice["due"], invoice["affiliate_code"]) == (201, 1_000_000, code)
+    path = f"/dev/v1/invoices/{invoice['invoice_id']}"
+    session = (await world.shop.call("POST", f"{path}/payment-sessions", {"provider": "sandbox"})).data
+    page = "/" + session["url"].split("/", 3)[3]
+    assert (await world.shop.call("POST", page, {"outcome": "approve"}, merchant=False)).status == 200
+    await until(lambda: world.shop.affiliate(seller), lambda it: it["balances"]["available"] == 100_000)
+    paid = (await world.shop.call("GET", path)).data
+    assert (paid["status"], paid["affiliate_code"]) == ("COMPLETED", code)
+    visitor = await world.shop.call("POST", "/dev/v1/orders", sale, merchant=False)
+    assert (visitor.status, visitor.json["code"]) == (403, "insufficient_scope")
 
 
 async def test_more_credit_than_there_is_is_refused_and_the_cart_can_be_used_again(world):

@@ -11,11 +11,12 @@ pytestmark = pytest.mark.journeys
 
 
 @pytest.fixture
-def clock(stack):
-    """Business time, put back where it was afterwards."""
+async def clock(stack):
+    """Business time, put back where it was afterwards; the next test begins when all programs have seen that."""
     before = stack.clock_file.offset
     yield stack.clock_file
     stack.clock_file.set(before)
+    await asyncio.sleep(0.5)
 
 
 class Merchant:
@@ -73,7 +74,7 @@ async def test_credit_is_warned_of_and_then_expires_on_its_date(world, merchant,
 async def test_a_warning_comes_once_a_week_before(world, merchant, clock):
     customer = await merchant.customer()
     over = datetime.now(UTC) + clock.offset + timedelta(days=5)
-    await merchant.adjust(customer, 25, expires_at=over.isoformat())
+    assert (await merchant.adjust(customer, 25, expires_at=over.isoformat())).status == 201
     await until(lambda: told(world, "mail", customer), lambda mails: len(mails) == 1, seconds=60)
     assert (await told(world, "wallet", customer)).count("wallet.grant_expiring") == 1
 

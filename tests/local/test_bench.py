@@ -20,6 +20,7 @@ TINY = Size(
 )
 
 
+@pytest.mark.bench
 def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys):
     found = bench.run(stack, TINY, tmp_path / "bench.json")
     figures = {figure["figure"]: figure for figure in found["figures"]}
@@ -36,7 +37,9 @@ def test_a_tiny_bench_finds_every_figure_with_its_floor(stack, tmp_path, capsys)
         "debits from ten grants, 1,000 customers",
         "conversions credited (wallet)",
         "orders to figures (customers)",
-        "orders to commissions (affiliates)",
+        "orders handled, all with a code",
+        "clicks at the gateway, 64 clients",
+        "clicks at the gateway, 64 clients, all counted after",
         "conversions beside 100,000 orders, p99",
         "gateway, GET customer, 32 connections",
         "gateway, added p50 at 1 connection",

@@ -9,8 +9,8 @@ from chassis import ids
 from chassis.db import Database
 
 WAITING = """
-    SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                   WHERE NOT granted AND datname = current_database())
+    SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND datname = current_database()
 """
 
 
@@ -38,14 +38,25 @@ def _headers(event):
     return [(name, value.encode()) for name, value in given.items()]
 
 
-async def somebody_waits(database: Database) -> None:
-    """Return once a transaction in this database waits for another one's lock."""
+async def somebody_waits(database: Database, several: int = 1) -> None:
+    """Return once a transaction in this database waits for another one's lock, or several do."""
     async with asyncio.timeout(20):
         while True:
             async with database.transaction() as conn:
-                if await conn.value(WAITING):
+                if await conn.value(WAITING) >= several:
                     return
             await asyncio.sleep(0.01)
+
+
+def slowly(read):
+    """Decisions take their time, so that those which should wait for each other would overlap if they did not."""
+
+    async def read_slowly(*args):
+        found = await read(*args)
+        await asyncio.sleep(0.01)
+        return found
+
+    return read_slowly
 
 
 @pytest.fixture(scope="module")

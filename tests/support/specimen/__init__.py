@@ -90,8 +90,9 @@ async def read(parcel_id: str, conn: Conn) -> Data[Parcel]:
 
 @router.get("/parcels")
 @policy("orders.read")
-async def count(conn: Conn) -> Data[int]:
-    return Data(data=await conn.value("SELECT count(*) FROM parcel"))
+async def count(conn: Conn, status: str | None = None) -> Data[int]:
+    wanted = "SELECT count(*) FROM parcel WHERE $1::text IS NULL OR status = $1"
+    return Data(data=await conn.value(wanted, status))
 
 
 @router.post("/customers/{customer_id}/parcels", status_code=201)

@@ -27,14 +27,20 @@ class Kind(StrEnum):
     EARNED = "earned"
     REVERSED = "reversed"
     MATURED = "matured"
+    HELD = "held"
     RESERVED = "reserved"
     CONVERTED = "converted"
+    PAID = "paid"
     RETURNED = "returned"
+    MERGED = "merged"
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One movement. Its cause is a commission (and the order's version that changed it) or a claim."""
+    """One movement. Its cause is a commission (at one ``turn`` of it), a claim, or another affiliate who became one.
+
+    ``order_version`` is the version of the order that changed the commission, where one did.
+    """
 
     store_id: str
     affiliate_id: str
@@ -44,8 +50,10 @@ class Posting:
     amount_minor: int
     at: datetime
     commission_id: str | None = None
+    turn: int | None = None
     order_version: int | None = None
     claim_id: str | None = None
+    other_affiliate_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

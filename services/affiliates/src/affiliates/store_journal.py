@@ -1,6 +1,7 @@
-"""The journal, and the sums kept of it on the affiliate."""
+"""The journal, and the sums kept of it: on the affiliate, and of each day."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from affiliates.journal import Posting
 from chassis.db import Conn
@@ -14,13 +15,21 @@ async def post(conn: Conn, postings: Sequence[Posting]) -> None:
         """
         WITH posted AS (
             INSERT INTO journal (
-                store_id, affiliate_id, kind, source, target, amount_minor, at, commission_id, order_version, claim_id
+                store_id, affiliate_id, kind, source, target, amount_minor, at, commission_id, turn, order_version,
+                claim_id, other_affiliate_id
             )
             SELECT * FROM unnest(
                 $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[],
-                $8::text[], $9::int[], $10::text[]
+                $8::text[], $9::int[], $10::int[], $11::text[], $12::text[]
             )
-            RETURNING store_id, affiliate_id, source, target, amount_minor
+            RETURNING store_id, affiliate_id, kind, source, target, amount_minor, at
+        ), day AS (
+            INSERT INTO journal_day AS d (store_id, affiliate_id, day, kind, source, target, moves, moved_minor)
+            SELECT store_id, affiliate_id, (at AT TIME ZONE 'UTC')::date, kind, source, target, count(*),
+                   sum(amount_minor)
+            FROM posted GROUP BY 1, 2, 3, 4, 5, 6
+            ON CONFLICT (store_id, affiliate_id, day, kind, source, target) DO UPDATE
+            SET moves = d.moves + excluded.moves, moved_minor = d.moved_minor + excluded.moved_minor
         ), change AS (
             SELECT store_id, affiliate_id,
                    coalesce(sum(amount_minor) FILTER (WHERE bucket = 'pending'), 0) AS pending,
@@ -42,6 +51,12 @@ async def post(conn: Conn, postings: Sequence[Posting]) -> None:
         FROM change c
         WHERE (a.store_id, a.affiliate_id) = (c.store_id, c.affiliate_id)
         """,
+        *_columns(postings),
+    )
+
+
+def _columns(postings: Sequence[Posting]) -> list[list[Any]]:
+    return [
         [posting.store_id for posting in postings],
         [posting.affiliate_id for posting in postings],
         [posting.kind for posting in postings],
@@ -50,6 +65,8 @@ async def post(conn: Conn, postings: Sequence[Posting]) -> None:
         [posting.amount_minor for posting in postings],
         [posting.at for posting in postings],
         [posting.commission_id for posting in postings],
+        [posting.turn for posting in postings],
         [posting.order_version for posting in postings],
         [posting.claim_id for posting in postings],
-    )
+        [posting.other_affiliate_id for posting in postings],
+    ]

@@ -1,10 +1,36 @@
 """What affiliates may be asked: the program, a customer's affiliate side, conversions, and clicks by the gateway."""
 
-from affiliates.api import claims, clicks, enrolment, program
+from affiliates.api import (
+    claims,
+    clicks,
+    commissions,
+    enrolment,
+    links,
+    lists,
+    payouts,
+    program,
+    roster,
+    statement,
+    tables,
+    verdicts,
+)
 from chassis.http import Api
 
 __all__ = ["router"]
 
 router = Api()
-for part in (program, enrolment, claims, clicks):
+for part in (
+    program,
+    roster,
+    enrolment,
+    links,
+    claims,
+    payouts,
+    clicks,
+    tables,
+    lists,
+    verdicts,
+    commissions,
+    statement,
+):
     router.routes.extend(part.router.routes)

@@ -1,41 +1,30 @@
 """Taking what was earned: conversion into store balance (features A5), and what became of it."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from affiliates import store, store_claims, store_journal
-from affiliates.claims import Claim, Objection, Status, moved, objection, request
+from affiliates import changes, store_claims, store_program
+from affiliates.api.shown import (
+    ClaimReply,
+    InsufficientBalance,
+    NotActive,
+    affiliate_of,
+    lock_affiliate_of,
+    refuse,
+    show_claim,
+    show_claim_to_staff,
+)
+from affiliates.claims import Claim, ClaimKind, Objection, Status, bonus, objection, request
 from chassis import clock, ids, replies, stores
 from chassis.db import Conn as Transaction
 from chassis.http import Api, Asked, Caller, Conn, Data, Reply, answered_by, named, policy
-from chassis.money import Amount, Major, major
-from chassis.problems import NotFound, Refused
+from chassis.money import LIMIT, Amount, Major, major
+from chassis.problems import Flaw, Invalid, NotFound, Refused
 from contracts.ids import CLAIM
 
 router = Api()
-
-
-class NotAnAffiliate(NotFound):
-    """The customer exists, and is no affiliate."""
-
-    title = "This customer is not an affiliate"
-
-
-class InsufficientBalance(Refused):
-    """An affiliate takes at most what is available."""
-
-    code = "insufficient_balance"
-    title = "The affiliate has not so much available"
-
-
-class NotActive(Refused):
-    """Only an active affiliate takes money."""
-
-    code = "not_active"
-    title = "This affiliate is not active"
 
 
 class ConversionRefused(Refused):
@@ -50,12 +39,6 @@ class BalanceCap(Refused):
 
     code = "balance_cap"
     title = "The store balance would be above the store's cap"
-
-
-_REFUSALS: dict[Objection, type[Refused]] = {
-    Objection.NOT_ACTIVE: NotActive,
-    Objection.INSUFFICIENT_BALANCE: InsufficientBalance,
-}
 
 
 class Conversion(BaseModel):
@@ -84,22 +67,8 @@ class CompletedReply(BaseModel):
     new_balance: Major
 
 
-class ClaimReply(BaseModel):
-    """A claim; ``reason`` says why it failed."""
-
-    claim_id: str
-    type: Literal["conversion"] = "conversion"
-    amount: Major
-    status: Status
-    reason: str | None
-    wallet_transaction_id: str | None
-    new_balance: Major | None
-    created_at: datetime
-    ended_at: datetime | None
-
-
 async def told(conn: Transaction, request_id: str) -> Reply:
-    """What became of a conversion, from what was kept of it."""
+    """What became of a conversion, or of a payout settled into the store balance, from what was kept of it."""
     claim = await store_claims.claim_of_request(conn, request_id)
     if claim is None:
         raise NotFound
@@ -110,6 +79,10 @@ async def told(conn: Transaction, request_id: str) -> Reply:
             if claim.reason == BalanceCap.code
             else ConversionRefused(f"the wallet refused it: {claim.reason}")
         )
+    if claim.kind is ClaimKind.PAYOUT:
+        ended = claim.status is Status.COMPLETED
+        location = None if ended else f"/dev/v1/affiliates/payouts/{claim.claim_id}"
+        return Reply(200 if ended else 202, Data(data=await show_claim_to_staff(conn, claim)), location)
     if claim.status is Status.PROCESSING or claim.balance_after_minor is None:
         location = f"/dev/v1/customers/{claim.customer_id}/affiliate/claims/{claim.claim_id}"
         return Reply(202, Data(data=ProcessingReply(claim_id=claim.claim_id, amount=amount)), location)
@@ -126,19 +99,31 @@ async def told(conn: Transaction, request_id: str) -> Reply:
 @policy("customers.write", key="required")
 @answered_by(told)
 async def convert_to_balance(customer_id: str, conversion: Conversion, caller: Caller, conn: Conn) -> Asked:
-    """Move available earnings into the store balance."""
+    """Move available earnings, and what the store adds to them, into the store balance."""
     currency = await stores.currency(conn, caller.store_id)
     amount_minor = conversion.amount.positive(currency)
-    affiliate = await store.lock_affiliate_of(conn, caller.store_id, customer_id)
-    if affiliate is None:
-        raise NotAnAffiliate
+    affiliate = await lock_affiliate_of(conn, caller.store_id, customer_id)
+    now = clock.now()
+    bonus_minor = bonus(amount_minor, (await store_program.terms_now(conn, caller.store_id)).conversion_bonus_bps)
+    if amount_minor + bonus_minor >= LIMIT:
+        message = "the amount with its bonus is too large"
+        raise Invalid(message, errors=[Flaw(pointer="/amount", code="amount_range", message=message)])
     against = objection(affiliate, amount_minor)
     if against is not None:
-        raise _REFUSALS[against]
-    now = clock.now()
-    claim = Claim(affiliate.store_id, ids.new(CLAIM), affiliate.affiliate_id, customer_id, amount_minor, currency, now)
-    await store_claims.add_claim(conn, claim)
-    await store_journal.post(conn, [moved(claim, now)])
+        its = NotActive() if against is Objection.NOT_ACTIVE else InsufficientBalance(affiliate, currency)
+        await refuse(conn, affiliate, its)
+    claim = Claim(
+        affiliate.store_id,
+        ids.new(CLAIM),
+        affiliate.affiliate_id,
+        customer_id,
+        amount_minor,
+        currency,
+        now,
+        now,
+        bonus_minor=bonus_minor,
+    )
+    await changes.add_claim(conn, claim)
     await replies.ask(conn, claim.claim_id, request(claim))
     return Asked(claim.claim_id)
 
@@ -149,23 +134,8 @@ async def claim(
     customer_id: str, claim_id: Annotated[str, Path(), named(CLAIM)], caller: Caller, conn: Conn
 ) -> Data[ClaimReply]:
     """One claim of an affiliate; where a 202 says to look."""
-    affiliate = await store.affiliate_of(conn, caller.store_id, customer_id)
-    found = None if affiliate is None else await store_claims.claim_of(conn, affiliate, claim_id)
+    affiliate = await affiliate_of(conn, caller.store_id, customer_id)
+    found = await store_claims.claim_of(conn, affiliate, claim_id)
     if found is None:
         raise NotFound
     return Data(data=show_claim(found))
-
-
-def show_claim(claim: Claim) -> ClaimReply:
-    """A claim as replies show it."""
-    balance = claim.balance_after_minor
-    return ClaimReply(
-        claim_id=claim.claim_id,
-        amount=major(claim.amount_minor, claim.currency),
-        status=claim.status,
-        reason=claim.reason,
-        wallet_transaction_id=claim.wallet_transaction_id,
-        new_balance=None if balance is None else major(balance, claim.currency),
-        created_at=claim.created_at,
-        ended_at=claim.ended_at,
-    )

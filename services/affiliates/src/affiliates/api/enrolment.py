@@ -1,33 +1,36 @@
 """A customer's affiliate side: enrolling, and the summary a portal shows (features A1, A4)."""
 
-from datetime import datetime
-from typing import Annotated
+from typing import Literal
 
 from fastapi import Response, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from affiliates import store, store_claims, store_commissions
-from affiliates.api.claims import ClaimReply, NotAnAffiliate, show_claim
-from affiliates.commissions import Commission
-from affiliates.enrolment import CODE, Affiliate, State, new_code, url
-from affiliates.program import percent
+from affiliates import store, store_activity, store_links, store_lists, store_program
+from affiliates.api.links import give_link
+from affiliates.api.shown import (
+    ChosenCode,
+    ClaimReply,
+    CommissionReply,
+    SummaryLink,
+    affiliate_of,
+    show_balances,
+    show_claim,
+    show_commission,
+    show_links,
+)
+from affiliates.enrolment import Affiliate, State, announced, by_themselves
+from affiliates.links import State as LinkState
+from affiliates.program import Terms
+from affiliates.store_lists import START
 from chassis import clock, ids, outbox, stores
 from chassis.http import Api, Caller, Conn, Data, policy
-from chassis.money import Major, major
-from chassis.problems import Refused
-from contracts.affiliates import AffiliateEnrolled
+from chassis.money import Major
+from chassis.problems import Flaw, Forbidden, Invalid, Refused
 from contracts.ids import AFFILIATE
 
 router = Api()
 
 _SHOWN = 10
-
-
-class CodeTaken(Refused):
-    """A code is unique in its store."""
-
-    code = "code_taken"
-    title = "Another affiliate has this code"
 
 
 class AlreadyEnrolled(Refused):
@@ -37,22 +40,26 @@ class AlreadyEnrolled(Refused):
     title = "This customer is an affiliate with another code"
 
 
+class SelfEnrolmentOff(Forbidden):
+    """The store's program decides whether customers may enrol themselves."""
+
+    code = "self_enrolment_off"
+    title = "This store enrols its affiliates itself"
+
+
+_STATE_NOT_YOURS = Flaw(pointer="/state", code="state_not_yours", message="the store's program decides it")
+
+
 class Enrolment(BaseModel):
-    """``code`` ends the affiliate's link; one is made up where it is left out."""
+    """``code`` ends the affiliate's link; one is made up where it is left out.
+
+    ``state``: active unless told; not for customers who enrol themselves, for whom the program decides it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    code: Annotated[str, Field(pattern=CODE)] | None = None
-
-
-class LinkReply(BaseModel):
-    """What the affiliate shares, and what came of it."""
-
-    code: str
-    url: str
-    total_clicks: int
-    total_sales: int
-    total_revenue: Major
+    code: ChosenCode | None = None
+    state: Literal[State.PENDING, State.ACTIVE] | None = None
 
 
 class BalancesReply(BaseModel):
@@ -63,25 +70,12 @@ class BalancesReply(BaseModel):
     converted: Major
 
 
-class CommissionReply(BaseModel):
-    """A share of an order; ``amount`` is null while it is held for want of an exchange rate."""
-
-    id: str
-    order_id: str
-    amount: Major | None
-    status: str
-    reason: str | None
-    rate_percent: int | float
-    earned_at: datetime
-    payable_at: datetime
-
-
 class SummaryReply(BaseModel):
     """An affiliate, in the store's currency. ``debt`` was taken and then reversed: what comes in next pays it."""
 
     customer_id: str
     state: State
-    link: LinkReply
+    link: SummaryLink
     balances: BalancesReply
     pending: Major
     paid: Major
@@ -95,91 +89,70 @@ class SummaryReply(BaseModel):
 async def enrol(
     customer_id: str, caller: Caller, conn: Conn, response: Response, enrolment: Enrolment | None = None
 ) -> Data[SummaryReply]:
-    """Make a customer an affiliate. One who is an affiliate already stays as they are, with a 200."""
-    chosen = None if enrolment is None else enrolment.code
-    now = clock.now()
-    affiliate = Affiliate(caller.store_id, ids.new(AFFILIATE), customer_id, State.ACTIVE, now)
-    if await store.add_affiliate(conn, affiliate):
-        code = await _add_link(conn, affiliate, chosen, now)
-        outbox.add(
-            conn,
-            AffiliateEnrolled(
-                store_id=affiliate.store_id,
-                affiliate_id=affiliate.affiliate_id,
-                customer_id=customer_id,
-                code=code,
-                enrolled_at=now,
-            ),
-        )
-        return await _summary(conn, affiliate)
-    summary = await _summary(conn, await _affiliate(conn, caller.store_id, customer_id))
-    if chosen not in {None, summary.data.link.code}:
+    """Make a customer an affiliate. One who is an affiliate already stays as they are, with a 200.
+
+    A chosen code waits for approval where the program says so, unless the caller may write ``affiliates``; the
+    affiliate shares a made-up one until then.
+    """
+    asked = enrolment or Enrolment()
+    if caller.actor == "customer" and asked.state is not None:
+        raise Invalid(errors=[_STATE_NOT_YOURS])
+    affiliate = await store.affiliate_of(conn, caller.store_id, customer_id)
+    if affiliate is None:
+        terms = await store_program.terms_now(conn, caller.store_id)
+        state = _admitted(terms) if caller.actor == "customer" else asked.state or State.ACTIVE
+        affiliate = Affiliate(caller.store_id, ids.new(AFFILIATE), customer_id, state, clock.now())
+        if await store.add_affiliate(conn, affiliate):
+            await _begin(conn, caller, affiliate, asked.code, terms)
+            return await _summary(conn, affiliate)
+        affiliate = await affiliate_of(conn, caller.store_id, customer_id)  # somebody enrolled them just now
+    links = await store_links.links_of(conn, affiliate)
+    if asked.code not in {None, *(link.code for link in links if link.state is not LinkState.REMOVED)}:
         raise AlreadyEnrolled
     response.status_code = status.HTTP_200_OK
-    return summary
+    return await _summary(conn, affiliate)
 
 
-async def _add_link(conn: Conn, affiliate: Affiliate, chosen: str | None, now: datetime) -> str:
-    code = chosen or new_code()
-    while not await store.add_link(conn, affiliate, code, now):
-        if chosen is not None:
-            raise CodeTaken
-        code = new_code()
-    return code
+def _admitted(terms: Terms) -> State:
+    state = by_themselves(terms.self_enrolment)
+    if state is None:
+        raise SelfEnrolmentOff
+    return state
+
+
+async def _begin(conn: Conn, caller: Caller, affiliate: Affiliate, chosen: str | None, terms: Terms) -> None:
+    """Give a new affiliate their links, and tell of them."""
+    now = affiliate.enrolled_at
+    await store_activity.note(conn, caller, "affiliate.enrolled", affiliate.affiliate_id, now, state=affiliate.state)
+    links = [await give_link(conn, caller, affiliate, chosen, terms, now)]
+    if links[0].state is LinkState.REQUESTED:
+        links.append(await give_link(conn, caller, affiliate, None, terms, now))
+    for told in announced(affiliate, links, terms.discount, now):
+        outbox.add(conn, told)
 
 
 @router.get("/dev/v1/customers/{customer_id}/affiliate")
 @policy("customers.read")
 async def summary(customer_id: str, caller: Caller, conn: Conn) -> Data[SummaryReply]:
     """What an affiliate's portal shows: link, clicks, sales, balances, the latest commissions and claims."""
-    return await _summary(conn, await _affiliate(conn, caller.store_id, customer_id))
-
-
-async def _affiliate(conn: Conn, store_id: str, customer_id: str) -> Affiliate:
-    affiliate = await store.affiliate_of(conn, store_id, customer_id)
-    if affiliate is None:
-        raise NotAnAffiliate
-    return affiliate
+    return await _summary(conn, await affiliate_of(conn, caller.store_id, customer_id))
 
 
 async def _summary(conn: Conn, affiliate: Affiliate) -> Data[SummaryReply]:
-    shop = await stores.store(conn, affiliate.store_id)
-    link = await store.link_of(conn, affiliate)
-    balances, currency = affiliate.balances, shop.currency
+    link, *_ = await show_links(conn, affiliate)
+    commissions = await store_lists.commissions_of_affiliate(conn, affiliate, None, START, _SHOWN)
+    claims = await store_lists.claims_of_affiliate(conn, affiliate, None, None, START, _SHOWN)
+    balances = show_balances(affiliate.balances, await stores.currency(conn, affiliate.store_id))
     return Data(
         data=SummaryReply(
             customer_id=affiliate.customer_id,
             state=affiliate.state,
-            link=LinkReply(
-                code=link.code,
-                url=url(shop.url, link.code),
-                total_clicks=link.total_clicks,
-                total_sales=link.total_sales,
-                total_revenue=major(link.total_revenue_minor, currency),
-            ),
-            balances=BalancesReply(
-                available=major(balances.available_minor, currency),
-                requested=major(balances.requested_minor, currency),
-                converted=major(balances.converted_minor, currency),
-            ),
-            pending=major(balances.pending_minor, currency),
-            paid=major(balances.paid_minor, currency),
-            debt=major(balances.debt_minor, currency),
-            commissions=[_show(each) for each in await store_commissions.latest_commissions(conn, affiliate, _SHOWN)],
-            claims=[show_claim(each) for each in await store_claims.latest_claims(conn, affiliate, _SHOWN)],
+            link=SummaryLink.model_validate(dict(link)),
+            balances=BalancesReply.model_validate(balances),
+            pending=balances["pending"],
+            paid=balances["paid"],
+            debt=balances["debt"],
+            commissions=[show_commission(each) for each in commissions],
+            claims=[show_claim(each) for each in claims],
         )
-    )
-
-
-def _show(commission: Commission) -> CommissionReply:
-    amount_minor = commission.amount_minor
-    return CommissionReply(
-        id=commission.commission_id,
-        order_id=commission.order_id,
-        amount=None if amount_minor is None else major(amount_minor, commission.currency),
-        status=commission.state,
-        reason=commission.reason,
-        rate_percent=percent(commission.rate_bps),
-        earned_at=commission.earned_at,
-        payable_at=commission.payable_at,
     )
