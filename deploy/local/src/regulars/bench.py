@@ -16,6 +16,8 @@ import aiohttp
 from rich.console import Console
 
 from regulars import bench_history, bench_pgbench, bench_table, programs, waiting
+from regulars.bench_clicks import Clicks
+from regulars.bench_commissions import Commissions
 from regulars.bench_conversions import Conversions
 from regulars.bench_crediting import Crediting
 from regulars.bench_edge import Edge
@@ -102,6 +104,8 @@ class _Ready:
             "postings": lambda: self._postings.measure(floor, seconds),
             "crediting": lambda: Crediting(stack, self._postings.customers).measure(size.claims, seconds),
             "folding": lambda: self._folding.measure(size.orders),
+            "commissions": lambda: Commissions(stack, self._orders).measure(size.orders, seconds),
+            "clicks": lambda: Clicks(stack, self._conversions.affiliates, self._orders.codes).measure(seconds),
             "crowd": lambda: self._folding.crowd(size.crowd, seconds),
             "edge": lambda: Edge(stack, self._postings.customers).measure(seconds),
             "publishing": lambda: Publishing(stack).measure(size.rows),
@@ -128,9 +132,13 @@ class _Ready:
         return self._exits.enter_context(bench_history.seeded(self._stack, *self._size.history, self._say))
 
     @cached_property
-    def _folding(self) -> Folding:
+    def _orders(self) -> Orders:
         codes = waiting.run(_codes(self._stack, self._conversions.affiliates))
-        return Folding(self._stack, Orders(self._stack.store_id, self._postings.customers, codes), self._conversions)
+        return Orders(self._stack.store_id, self._postings.customers, codes)
+
+    @cached_property
+    def _folding(self) -> Folding:
+        return Folding(self._stack, self._orders, self._conversions)
 
 
 @contextmanager

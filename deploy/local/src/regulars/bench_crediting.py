@@ -4,12 +4,9 @@ import asyncio
 import itertools
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import asyncpg
 
 from chassis import ids
 from contracts.affiliates import ClaimConverted
@@ -107,12 +104,7 @@ async def _floor(stack: Stack, customers: int, seconds: float) -> float:
     """Credits a second, each statement with as many customers as a commit may have, one after the other."""
     rows = min(_ROWS, customers)
     firsts = itertools.cycle(range(1, customers - rows + 2, rows))
-    conn = await asyncpg.connect(stack.database_url("wallet", "worker", bench_pgbench.DATABASE))
-    try:
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            await conn.execute(_SQL, bench_pgbench.STORE, next(firsts), rows, secrets.token_hex(4), _EVENT)
-            done += rows
-        return done / (time.perf_counter() - began)
-    finally:
-        await conn.close()
+    url = stack.database_url("wallet", "worker", bench_pgbench.DATABASE)
+    return await bench_pgbench.bulk_rate(
+        url, _SQL, rows, seconds, lambda: (bench_pgbench.STORE, next(firsts), rows, secrets.token_hex(4), _EVENT)
+    )

@@ -1,7 +1,8 @@
-"""The floor of folding events: one process that reads, parses, and writes each batch in one transaction, and no more.
+"""The floors of folding events: one process that reads them, parses them, or writes each batch in one transaction too.
 
-``python -m regulars.bench_floor`` reads its task as JSON from standard input and prints events per second. A batch is an
-inbox insert, one bulk update of a row per customer, and the offsets; nobody else uses its database.
+``python -m regulars.bench_floor`` reads its task as JSON from standard input and prints events per second. ``skip`` looks
+at the type in a header, ``parse`` at the body too, and nothing is written. A batch of ``fold`` is an inbox insert,
+one bulk update of a row per customer, and the offsets; nobody else uses its database.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +35,7 @@ async def _carry_out(task: dict[str, Any]) -> float:
         bootstrap_servers=task["bootstrap"], group_id=task["group"], enable_auto_commit=False, max_poll_records=_BATCH
     )
     places = {TopicPartition(ORDERS.name, number): offset for number, offset in enumerate(task["begin"])}
-    total, done = sum(task["end"]) - sum(task["begin"]), 0
+    total, done, does = sum(task["end"]) - sum(task["begin"]), 0, _DOES[task["does"]]
     conn = await asyncpg.connect(task["database"])
     await consumer.start()
     try:
@@ -45,7 +47,7 @@ async def _carry_out(task: dict[str, Any]) -> float:
             batches = await consumer.getmany(timeout_ms=200, max_records=_BATCH)
             records = [record for batch in batches.values() for record in batch]
             if records:
-                await _fold(conn, records)
+                await does(conn, records)
                 await consumer.commit()
                 done += len(records)
         return done / (time.perf_counter() - began)
@@ -54,12 +56,25 @@ async def _carry_out(task: dict[str, Any]) -> float:
         await conn.close()
 
 
-async def _fold(conn: asyncpg.Connection, records: list[Any]) -> None:
+async def _skip(_conn: asyncpg.Connection, records: Sequence[Any]) -> None:
+    for record in records:
+        dict(record.headers)["ce_type"].decode()
+
+
+async def _parse(_conn: asyncpg.Connection, records: Sequence[Any]) -> None:
+    for record in records:
+        _read(record, dict(record.headers))
+
+
+def _read(record: Any, headers: Mapping[str, bytes]) -> OrderCompleted:
+    return OrderCompleted.model_validate_json(record.value[:-1] + b',"store_id":"' + headers["store_id"] + b'"}')
+
+
+async def _fold(conn: asyncpg.Connection, records: Sequence[Any]) -> None:
     events = {}
     for record in records:
         headers = dict(record.headers)
-        event = OrderCompleted.model_validate_json(record.value[:-1] + b',"store_id":"' + headers["store_id"] + b'"}')
-        events[UUID(headers["ce_id"].decode())] = event
+        events[UUID(headers["ce_id"].decode())] = _read(record, headers)
     async with conn.transaction():
         fresh = await conn.fetch(
             "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id",
@@ -84,6 +99,8 @@ async def _fold(conn: asyncpg.Connection, records: list[Any]) -> None:
             [gross for _, gross in sums.values()],
         )
 
+
+_DOES = {"skip": _skip, "parse": _parse, "fold": _fold}
 
 if __name__ == "__main__":
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

@@ -8,7 +8,7 @@ import asyncpg
 
 from chassis import migrations
 from regulars import bench_wallet, load, seed, waiting
-from regulars.bench_pgbench import drop_database
+from regulars.bench_pgbench import scratch_database
 from regulars.bench_postings import Samples, settle, token
 from regulars.load import Load, Plan
 from regulars.stack import Stack
@@ -56,11 +56,8 @@ class History:
 @contextlib.contextmanager
 def seeded(stack: Stack, customers: int, entries: int, say: seed.Say) -> Iterator[History]:
     """A wallet's database with so many entries, gone afterwards."""
-    waiting.run(drop_database(stack, _DATABASE))  # one that a killed run has left
-    try:
+    with scratch_database(stack, _DATABASE):
         yield History(stack, waiting.run(_fill(stack, customers, entries, say)))
-    finally:
-        waiting.run(drop_database(stack, _DATABASE))
 
 
 async def _fill(stack: Stack, customers: int, entries: int, say: seed.Say) -> list[str]:

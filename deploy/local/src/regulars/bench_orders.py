@@ -18,8 +18,8 @@ class Orders:
     customers: Sequence[str]
     codes: Sequence[str]
 
-    def made(self, count: int) -> Iterator[OrderCompleted]:
-        """So many orders of 10.00, each completed a moment ago."""
+    def made(self, count: int, each: int = 1) -> Iterator[OrderCompleted]:
+        """So many orders of 10.00, each completed a moment ago; every ``each``-th came with a code."""
         now, product = datetime.now(UTC), ids.new(PRODUCT)
         customers, codes = itertools.cycle(self.customers), itertools.cycle(self.codes)
         for number in range(count):
@@ -40,5 +40,5 @@ class Orders:
                 first_completed_at=now,
                 lines=(OrderLine(product_id=product, sku="bench", quantity=1, amount_minor=1_000),),
                 gateway="sandbox",
-                affiliate_code=next(codes),
+                affiliate_code=None if number % each else next(codes),
             )

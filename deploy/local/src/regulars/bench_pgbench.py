@@ -9,7 +9,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,13 +150,9 @@ class Pgbench:
 @contextlib.contextmanager
 def scratch(stack: Stack, customers: int) -> Iterator[Pgbench]:
     """A database with the wallet's schema and so many accounts of ten grants each, gone afterwards."""
-    waiting.run(drop_database(stack, DATABASE))  # one that a killed run has left
-    try:
+    with scratch_database(stack, DATABASE), tempfile.TemporaryDirectory() as folder:
         waiting.run(_prepare(stack, customers))
-        with tempfile.TemporaryDirectory() as folder:
-            yield Pgbench(stack, Path(folder))
-    finally:
-        waiting.run(drop_database(stack, DATABASE))
+        yield Pgbench(stack, Path(folder))
 
 
 async def _prepare(stack: Stack, customers: int) -> None:
@@ -170,8 +167,33 @@ async def _prepare(stack: Stack, customers: int) -> None:
         await connection.close()
 
 
-async def drop_database(stack: Stack, name: str) -> None:
-    """Drop a scratch database, whoever is connected to it; one that is not there is fine."""
+@contextlib.contextmanager
+def scratch_database(stack: Stack, name: str) -> Iterator[None]:
+    """Room for a database of this name, which whoever asks for it makes: gone before, if a killed run left it, and after."""
+    waiting.run(_drop(stack, name))
+    try:
+        yield
+    finally:
+        waiting.run(_drop(stack, name))
+
+
+async def bulk_rate(
+    url: str, sql: str, rows: int, seconds: float, arguments: Callable[[], tuple[object, ...]]
+) -> float:
+    """Rows a second of a statement that writes so many, one after the other on one connection."""
+    conn = await asyncpg.connect(url)
+    try:
+        began, done = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            await conn.execute(sql, *arguments())
+            done += rows
+        return done / (time.perf_counter() - began)
+    finally:
+        await conn.close()
+
+
+async def _drop(stack: Stack, name: str) -> None:
+    """Drop a database, whoever is connected to it; one that is not there is fine."""
     connection = await asyncpg.connect(stack.admin_database_url())
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

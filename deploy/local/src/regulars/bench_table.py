@@ -77,8 +77,22 @@ def _history(name: str, title: str) -> Iterator[Line]:
         yield Line(f"{its}, p99", "ms", f"history_{name}_{clients}_p99", aim=aim)
 
 
-_IN_BULK = ("bulk SQL, 500 a commit", "credit_floor_rate")
-_FLOOR = ("read, parse, one transaction", "fold_floor_rate", Aim(times=0.5))
+def _clicks(clients: int) -> Iterator[Line]:
+    title = f"clicks at the gateway, {clients} client{'s' if clients > 1 else ''}"
+    aim = Aim(times=0.5) if clients > 1 else None
+    yield Line(title, "/s", f"click_{clients}_rate", "HEAD, no click", f"redirect_{clients}_rate", aim)
+    for share in ("p50", "p99"):
+        yield Line(
+            f"{title}, {share}", "ms", f"click_{clients}_{share}", "HEAD, no click", f"redirect_{clients}_{share}"
+        )
+    aim = Aim(below=2) if clients > 1 else None
+    yield Line(f"{title}, all counted after", "s", f"click_{clients}_counted_seconds", aim=aim)
+
+
+_BULK = "bulk SQL, 500 a commit"
+_IN_BULK = (_BULK, "credit_floor_rate")
+_HALF = Aim(times=0.5)
+_FLOOR = "read, parse, one transaction"
 
 LINES = {
     "conversions": (
@@ -101,9 +115,20 @@ LINES = {
         Line("conversions credited (wallet)", "/s", "credit_rate", *_IN_BULK, Aim(times=0.25)),
         Line("conversions credited and told (wallet)", "/s", "credit_told_rate", *_IN_BULK),
     ),
-    "folding": (
-        Line("orders to figures (customers)", "/s", "fold_customers_rate", *_FLOOR),
-        Line("orders to commissions (affiliates)", "/s", "fold_affiliates_rate", *_FLOOR),
+    "folding": (Line("orders to figures (customers)", "/s", "fold_customers_rate", _FLOOR, "fold_floor_rate", _HALF),),
+    "commissions": (
+        Line("orders handled, 1 % with a code", "/s", "commissions_1_rate", "read, parse", "orders_parse_rate"),
+        Line("commissions told, 1 % with a code", "/s", "commissions_1_told_rate"),
+        Line("floor: orders read, skipped by a header", "/s", "orders_skip_rate"),
+        Line("orders handled, all with a code", "/s", "commissions_100_rate", _FLOOR, "orders_fold_rate", _HALF),
+        Line("commissions told, all with a code", "/s", "commissions_100_told_rate", _BULK, "commissions_floor_rate"),
+    ),
+    "clicks": (
+        *(line for clients in (1, 64) for line in _clicks(clients)),
+        *(
+            Line(f"clicks at the gateway, 64 clients, CPU of {program}", "µs", f"click_64_cpu_us_{program}")
+            for program in ("gateway", "affiliates", "all")
+        ),
     ),
     "crowd": (
         Line("conversions beside 100,000 orders, p50", "ms", "crowd_p50", "alone", "crowd_alone_p50"),

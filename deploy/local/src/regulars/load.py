@@ -36,8 +36,8 @@ class Call(NamedTuple):
 class Plan:
     """What to send. ``status`` is the only good one; a POST gets a fresh idempotency key each time.
 
-    Each request takes a random path of ``paths``, or with ``own_path`` client i takes the i-th and no other. What
-    comes back during ``warm_up``, before the ``seconds``, is not counted.
+    Each request takes a random path of ``paths``, or with ``own_path`` client i takes the i-th and no other; and a
+    random one of the user ``agents``, if there are any. What comes back during ``warm_up``, before the ``seconds``, is not counted.
     """
 
     url: str
@@ -50,6 +50,7 @@ class Plan:
     body: str = ""
     own_path: bool = False
     keep_calls: bool = False
+    agents: Sequence[str] = ()
 
     @property
     def warm_up(self) -> float:
@@ -59,9 +60,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a plan. ``cpu_seconds`` are the client's own."""
+    """What came of a plan. ``sent`` counts the warm-up too, and all of it was answered; ``cpu_seconds`` are the client's."""
 
     requests: int
+    sent: int
     seconds: float
     p50_ms: float
     p99_ms: float
@@ -97,7 +99,7 @@ class _Run:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.heads = [_head(plan, path) for path in plan.paths]
+        self.heads = [_head(plan, path, agent) for path in plan.paths for agent in plan.agents or [""]]
         self.tail = b"\r\n\r\n" + plan.body.encode()
         self.status = str(plan.status).encode()
         self.key = secrets.token_hex(8).encode() + b"-%d"
@@ -175,11 +177,12 @@ class _Client(asyncio.Protocol):
         self.transport.close()
 
 
-def _head(plan: Plan, path: str) -> bytes:
+def _head(plan: Plan, path: str, agent: str) -> bytes:
     lines = [
         f"{plan.method} {path} HTTP/1.1",
         f"host: {urlsplit(plan.url).netloc}",
         f"authorization: Bearer {plan.token}",
+        *([f"user-agent: {agent}"] if agent else []),
         *(["content-type: application/json", f"content-length: {len(plan.body.encode())}"] if plan.body else []),
         "idempotency-key: ",
     ]
@@ -208,6 +211,7 @@ async def _carry_out(plan: Plan) -> dict[str, Any]:
     ordered = sorted(run.latencies)
     return {
         "requests": len(ordered),
+        "sent": run.sent,
         "seconds": run.counts_to - run.counts_from,
         "p50_ms": ordered[len(ordered) // 2] * 1000,
         "p99_ms": ordered[len(ordered) * 99 // 100] * 1000,

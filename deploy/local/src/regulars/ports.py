@@ -1,5 +1,6 @@
 """Every port of the local stack, in one place: a block of nine from REGULARS_PORT_BASE (8080 unless set)."""
 
+import itertools
 import os
 import random
 import socket
@@ -11,6 +12,7 @@ PROGRAMS = (*SERVICES, "gateway")
 NAMES = ("gateway", *SERVICES, "postgres", "kafka", "kafka-controller")
 HOST = "127.0.0.1"
 BASES = range(1024, 65536 - len(NAMES))
+_BLOCKS = range(15_000, 31_900, len(NAMES))
 
 Ports = dict[str, int]
 
@@ -28,12 +30,12 @@ def standard() -> Ports:
 
 
 def free() -> Ports:
-    """Ports that nobody listens on now.
+    """A block of ports that nobody listens on now; another stack that chooses at the same time seldom chooses the same.
 
     They lie below the range that Linux lends to outgoing connections, so that none is lost while a killed process is down.
     """
-    candidates = (port for port in random.sample(range(15_000, 32_000), 2_000) if not in_use(port))
-    return dict(zip(NAMES, candidates, strict=False))
+    blocks = (dict(zip(NAMES, itertools.count(base), strict=False)) for base in random.sample(_BLOCKS, len(_BLOCKS)))
+    return next(block for block in blocks if not any(map(in_use, block.values())))
 
 
 def in_use(port: int) -> bool:
