@@ -10,7 +10,7 @@ from handling import somebody_waits
 from serving import merchant, new_store
 
 from affiliates import changes, reattribution, store, store_commissions, store_reattribution
-from affiliates.api.verdicts import Denial
+from affiliates.api.commission_actions import Denial
 from chassis import clock, ids
 from chassis.verdicts import NotYet
 from contracts.affiliates import CommissionEarned, CommissionHeld, CommissionPayable, CommissionReversed

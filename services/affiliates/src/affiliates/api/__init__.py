@@ -3,6 +3,7 @@
 from affiliates.api import (
     claims,
     clicks,
+    commission_actions,
     commissions,
     enrolment,
     links,
@@ -12,7 +13,6 @@ from affiliates.api import (
     roster,
     statement,
     tables,
-    verdicts,
 )
 from chassis.http import Api
 
@@ -29,7 +29,7 @@ for part in (
     clicks,
     tables,
     lists,
-    verdicts,
+    commission_actions,
     commissions,
     statement,
 ):
