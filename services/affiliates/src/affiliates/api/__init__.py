@@ -1,6 +1,7 @@
 """What affiliates may be asked: the program, a customer's affiliate side, conversions, and clicks by the gateway."""
 
 from affiliates.api import (
+    activity,
     claims,
     clicks,
     commission_actions,
@@ -32,5 +33,6 @@ for part in (
     commission_actions,
     commissions,
     statement,
+    activity,
 ):
     router.routes.extend(part.router.routes)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from affiliates import store, store_activity, store_links, store_program, store_referrals
@@ -12,11 +11,10 @@ from affiliates.api.program import Days, Percent, RulesReply, show_terms
 from affiliates.api.shown import Said, affiliate_of, lock_affiliate_of, show_balances
 from affiliates.enrolment import Affiliate, State, announced, approve, reactivate, suspend
 from affiliates.program import OwnTerms, RateFrom, bps, deal, latest_own, percent, revised
-from affiliates.store_activity import Activity
 from chassis import clock, outbox, stores
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.money import Major
-from chassis.pagination import SEQUENCE, CursorParameter, Limit, Page, only_key, page_of, read_cursor
+from chassis.pagination import CursorParameter, Limit, Page, only_key, page_of, read_cursor
 from chassis.problems import Refused
 from contracts.ids import AffiliateId
 
@@ -218,35 +216,3 @@ async def _show_terms(conn: Conn, affiliate: Affiliate, history: list[OwnTerms])
             ],
         )
     )
-
-
-class ActivityReply(BaseModel):
-    """What somebody did to a subject: a program (by its store's id), an affiliate, a commission, a claim."""
-
-    at: datetime
-    actor: str
-    actor_id: str
-    action: str
-    subject_id: str
-    note: str | None
-    detail: dict[str, Any]
-
-
-@router.get("/dev/v1/affiliates/activity")
-@policy("affiliates.read")
-async def activity(
-    caller: Caller,
-    conn: Conn,
-    subject: Annotated[str | None, Query(pattern="^[a-z0-9_-]{1,64}$")] = None,
-    limit: Limit = 25,
-    cursor: CursorParameter = None,
-) -> Page[ActivityReply]:
-    """Who did what, the latest first."""
-    filters = [subject]
-    before = only_key(read_cursor(cursor, filters), SEQUENCE)
-    rows = await store_activity.page_of_activity(conn, caller.store_id, subject, before, limit + 1)
-
-    def show(row: Activity) -> ActivityReply:
-        return ActivityReply.model_validate(row, from_attributes=True)
-
-    return page_of(rows, limit, show, lambda row: [row.seq], filters)
