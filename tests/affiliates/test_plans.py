@@ -22,6 +22,7 @@ from affiliates import (
     store_program,
     store_referrals,
     store_statements,
+    store_verdicts,
 )
 from affiliates.enrolment import State
 from affiliates.links import State as LinkState
@@ -215,7 +216,7 @@ WORK = {
     "terms of affiliates": lambda conn: store_referrals.own_terms_of(conn, [(STORE, ANN), (STORE, BEN)], SINCE),
     "standings of owners": lambda conn: store_referrals.referrals_of(conn, [(STORE, "code-1")], SINCE),
     "commissions to hold": lambda conn: store_commissions.lock_suspects(conn, 500),
-    "verdicts to close": lambda conn: store_commissions.close_verdicts(conn, AT, 500),
+    "verdicts to close": lambda conn: store_verdicts.close_verdicts(conn, AT, 500),
     "visitors to forget": lambda conn: store_clicks.forget_visitors(conn, AT.date() - 2 * DAY),
     "batches to forget": lambda conn: store_clicks.forget_batches(conn, AT - 2 * DAY),
 }

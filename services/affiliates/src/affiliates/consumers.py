@@ -14,6 +14,7 @@ from affiliates import (
     store_people,
     store_program,
     store_referrals,
+    store_verdicts,
 )
 from affiliates.claims import Claim
 from affiliates.decisions import Grounds
@@ -72,7 +73,7 @@ async def _grounds(conn: Conn, orders: Mapping[Key, OrderCompleted]) -> Grounds:
     tiered = {seller for seller in sellers if any(each.tiers for each in terms[seller[0]])}
     return Grounds(
         known=known,
-        suspects=await store_referrals.suspects_among(conn, orders),
+        suspects=await store_verdicts.suspects_among(conn, orders),
         referrals=referrals,
         referrers=await store_people.referrers_of(conn, locked, buyers),
         agreed=await store_referrals.own_terms_of(conn, sellers, since),
@@ -97,7 +98,7 @@ def _doubts_an_order(verdict: ScreeningDecided) -> bool:
 @router.on(ScreeningDecided, where=_doubts_an_order)
 async def on_screening_decided(verdict: ScreeningDecided, conn: Conn) -> None:
     """Remember orders that fraud-block was not content with; a timer holds what they have earned by then."""
-    await store_referrals.add_verdict(conn, verdict, clock.now())
+    await store_verdicts.add_verdict(conn, verdict, clock.now())
 
 
 def _credits_a_claim(entry: WalletPosted) -> bool:

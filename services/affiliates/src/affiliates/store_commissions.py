@@ -195,25 +195,6 @@ async def lock_suspects(conn: Conn, limit: int) -> list[Commission]:
     return await _still_theirs(conn, rows)
 
 
-async def close_verdicts(conn: Conn, before: datetime, limit: int) -> int:
-    """Look no more at verdicts heard before then that leave nothing to hold; how many."""
-    return await conn.execute(
-        """
-        UPDATE verdict SET open = false WHERE (store_id, order_id) IN (
-            SELECT store_id, order_id FROM verdict v
-            WHERE v.open AND v.heard_at < $1 AND NOT EXISTS (
-                SELECT FROM commission c
-                WHERE c.store_id = v.store_id AND c.order_id = v.order_id
-                  AND c.state IN ('pending', 'payable') AND c.cleared_at IS NULL
-            )
-            ORDER BY v.heard_at LIMIT $2
-        )
-        """,
-        before,
-        limit,
-    )
-
-
 async def _still_theirs(conn: Conn, rows: Sequence[asyncpg.Record]) -> list[Commission]:
     """The commissions as they are now, without those that have just become another affiliate's."""
     owners = {row["affiliate_id"] for row in rows}

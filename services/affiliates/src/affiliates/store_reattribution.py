@@ -8,8 +8,9 @@ from affiliates.reattribution import Grounds
 from affiliates.store_commissions import commissions_of
 from affiliates.store_people import referrers_of
 from affiliates.store_program import terms_of
-from affiliates.store_referrals import lock_referrers, own_terms_of, referrals_of, suspects_among
+from affiliates.store_referrals import lock_referrers, own_terms_of, referrals_of
 from affiliates.store_statements import history_of
+from affiliates.store_verdicts import suspects_among
 from chassis.db import Conn
 from chassis.verdicts import NotYet
 

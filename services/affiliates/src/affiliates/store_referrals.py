@@ -12,7 +12,6 @@ from affiliates.enrolment import State as AffiliateState
 from affiliates.links import State as LinkState
 from affiliates.program import OwnTerms
 from chassis.db import Conn
-from contracts.fraud import ScreeningDecided
 
 Key = tuple[str, str]
 
@@ -157,30 +156,3 @@ async def volumes_of(conn: Conn, affiliates: Collection[Key]) -> dict[Key, int]:
         *store.columns(affiliates),
     )
     return {(row["store_id"], row["affiliate_id"]): row["volume"] for row in rows}
-
-
-async def add_verdict(conn: Conn, verdict: ScreeningDecided, now: datetime) -> None:
-    """Keep what fraud-block thought of an order; the first word stays."""
-    await conn.execute(
-        """
-        INSERT INTO verdict (store_id, order_id, decision, rule_ids, heard_at) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT DO NOTHING
-        """,
-        verdict.store_id,
-        verdict.subject,
-        verdict.decision,
-        list(verdict.rule_ids),
-        now,
-    )
-
-
-async def suspects_among(conn: Conn, orders: Collection[Key]) -> set[Key]:
-    """Those of the orders that fraud-block was not content with."""
-    rows = await conn.rows(
-        """
-        SELECT store_id, order_id
-        FROM verdict JOIN unnest($1::text[], $2::text[]) AS k (store_id, order_id) USING (store_id, order_id)
-        """,
-        *store.columns(orders),
-    )
-    return {(row["store_id"], row["order_id"]) for row in rows}

@@ -17,6 +17,7 @@ from affiliates import (
     store_merges,
     store_people,
     store_program,
+    store_verdicts,
 )
 from affiliates.changes import keep_commissions
 from affiliates.clicks import REMEMBERED
@@ -47,7 +48,7 @@ async def hold_suspects(conn: Conn, now: datetime) -> int:
     suspects = await store_commissions.lock_suspects(conn, _SLICE)
     held = [(before, commissions.hold(before, Reason.FRAUD)) for before in suspects]
     return max(
-        await keep_commissions(conn, held, now), await store_commissions.close_verdicts(conn, now - _DECIDED, _SLICE)
+        await keep_commissions(conn, held, now), await store_verdicts.close_verdicts(conn, now - _DECIDED, _SLICE)
     )
 
 
