@@ -16,7 +16,7 @@ from affiliates.api.shown import (
     show_balances,
     show_claim,
     show_commission,
-    show_links,
+    show_link,
 )
 from affiliates.enrolment import Affiliate, State, announced, by_themselves
 from affiliates.links import State as LinkState
@@ -139,15 +139,16 @@ async def summary(customer_id: str, caller: Caller, conn: Conn) -> Data[SummaryR
 
 
 async def _summary(conn: Conn, affiliate: Affiliate) -> Data[SummaryReply]:
-    link, *_ = await show_links(conn, affiliate)
+    shop = await stores.store(conn, affiliate.store_id)
+    link, *_ = await store_links.links_of(conn, affiliate)
     commissions = await store_lists.commissions_of_affiliate(conn, affiliate, None, START, _SHOWN)
     claims = await store_lists.claims_of_affiliate(conn, affiliate, None, None, START, _SHOWN)
-    balances = show_balances(affiliate.balances, await stores.currency(conn, affiliate.store_id))
+    balances = show_balances(affiliate.balances, shop.currency)
     return Data(
         data=SummaryReply(
             customer_id=affiliate.customer_id,
             state=affiliate.state,
-            link=SummaryLink.model_validate(dict(link)),
+            link=SummaryLink.model_validate(dict(show_link(link, shop.url, shop.currency))),
             balances=BalancesReply.model_validate(balances),
             pending=balances["pending"],
             paid=balances["paid"],

@@ -18,8 +18,6 @@ from affiliates.api.shown import (
     affiliate_of,
     lock_affiliate_of,
     show_link,
-    show_links,
-    show_rejected,
 )
 from affiliates.enrolment import Affiliate, added, rejected, removed
 from affiliates.enrolment import State as AffiliateState
@@ -141,7 +139,9 @@ async def links(customer_id: str, caller: Caller, conn: Conn) -> Data[list[LinkR
     At the end: the latest codes they asked for in vain, each with the ``reason``.
     """
     affiliate = await affiliate_of(conn, caller.store_id, customer_id)
-    return Data(data=[*await show_links(conn, affiliate), *await show_rejected(conn, affiliate)])
+    its = [*await store_links.links_of(conn, affiliate), *await store_links.rejected_of(conn, affiliate)]
+    shop = await stores.store(conn, caller.store_id)
+    return Data(data=[show_link(link, shop.url, shop.currency) for link in its])
 
 
 @router.post("/dev/v1/customers/{customer_id}/affiliate/links", status_code=status.HTTP_201_CREATED)

@@ -7,14 +7,13 @@ from typing import Annotated, NoReturn
 from pydantic import AfterValidator, BaseModel, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from affiliates import payouts, store, store_links, store_lists, store_people
+from affiliates import payouts, store, store_lists, store_people
 from affiliates.claims import Claim, ClaimKind, Status
 from affiliates.commissions import Commission
 from affiliates.enrolment import Affiliate
 from affiliates.journal import Balances
 from affiliates.links import Link, State, chosen, conversion_percent, url
 from affiliates.program import percent
-from chassis import stores
 from chassis.db import Conn
 from chassis.money import Major, major
 from chassis.problems import NotFound, Refused, Unavailable
@@ -185,18 +184,6 @@ async def refuse(conn: Conn, affiliate: Affiliate, against: Refused) -> NoReturn
     """Refuse what an affiliate's money or state stands against: for good, so only by all of it."""
     await refuse_half(conn, affiliate)
     raise against
-
-
-async def show_links(conn: Conn, affiliate: Affiliate) -> list[LinkReply]:
-    """An affiliate's links, theirs first."""
-    shop = await stores.store(conn, affiliate.store_id)
-    return [show_link(link, shop.url, shop.currency) for link in await store_links.links_of(conn, affiliate)]
-
-
-async def show_rejected(conn: Conn, affiliate: Affiliate) -> list[LinkReply]:
-    """The codes an affiliate asked for in vain."""
-    shop = await stores.store(conn, affiliate.store_id)
-    return [show_link(link, shop.url, shop.currency) for link in await store_links.rejected_of(conn, affiliate)]
 
 
 def show_link(link: Link, store_url: str, currency: str) -> LinkReply:
