@@ -34,9 +34,9 @@ class Grounds:
     currencies: Mapping[str, str]
 
 
-def latest(orders: Iterable[OrderCompleted]) -> dict[tuple[str, str], OrderCompleted]:
+def latest(orders: Iterable[OrderCompleted]) -> dict[Key, OrderCompleted]:
     """The highest version of each order that came with a code, by store and order."""
-    found: dict[tuple[str, str], OrderCompleted] = {}
+    found: dict[Key, OrderCompleted] = {}
     for order in orders:
         key = order.store_id, order.order_id
         if (key not in found or order.version > found[key].version) and was_brought(order):

@@ -13,13 +13,6 @@ from affiliates.store import affiliate_in, plan_each
 from chassis.db import Conn
 
 
-class Told(NamedTuple):
-    """A statement, and the last movement that it has seen."""
-
-    statement: Statement
-    last_seq: int
-
-
 class Line(NamedTuple):
     """A movement and where it stands in the journal."""
 
@@ -45,9 +38,10 @@ async def history_of(
     return [_posting(row) for row in rows]
 
 
-async def statement_of(conn: Conn, affiliate: Affiliate, since: datetime, until: datetime) -> Told:
-    """What a period did to an affiliate's money, counted back from now in one statement, so in one snapshot.
+async def statement_of(conn: Conn, affiliate: Affiliate, since: datetime, until: datetime) -> tuple[Statement, int]:
+    """What a period did to an affiliate's money, and the number of the last movement that this has seen.
 
+    Counted back from now in one statement, so in one snapshot.
     Of whole days the sums that are kept, of the days on which the period begins and ends the movements.
     """
     await plan_each(conn)
@@ -87,7 +81,7 @@ async def statement_of(conn: Conn, affiliate: Affiliate, since: datetime, until:
     balances = affiliate_in(rows[0]).balances
     within = [_move(row) for row in rows if row["later"] is False]
     later = [_move(row) for row in rows if row["later"]]
-    return Told(backwards(balances, within, later), rows[0]["last_seq"] or 0)
+    return backwards(balances, within, later), rows[0]["last_seq"] or 0
 
 
 async def lines_between(

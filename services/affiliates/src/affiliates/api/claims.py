@@ -18,7 +18,6 @@ from affiliates.api.shown import (
 )
 from affiliates.claims import Claim, ClaimKind, Objection, Status, bonus, objection, request
 from chassis import clock, ids, replies, stores
-from chassis.db import Conn as Transaction
 from chassis.http import Api, Asked, Caller, Conn, Data, Reply, answered_by, named, policy
 from chassis.money import LIMIT, Amount, Major, major
 from chassis.problems import Flaw, Invalid, NotFound, Refused
@@ -67,18 +66,18 @@ class CompletedReply(BaseModel):
     new_balance: Major
 
 
-async def told(conn: Transaction, request_id: str) -> Reply:
-    """What became of a conversion, or of a payout settled into the store balance, from what was kept of it."""
+async def told(conn: Conn, request_id: str) -> Reply:
+    """What became of a conversion, or of a payout settled into the store balance, from what was kept of it.
+
+    Raises ``BalanceCap`` or ``ConversionRefused`` where the wallet refused it.
+    """
     claim = await store_claims.claim_of_request(conn, request_id)
     if claim is None:
         raise NotFound
     amount = major(claim.amount_minor, claim.currency)
     if claim.status is Status.FAILED:
-        raise (
-            BalanceCap
-            if claim.reason == BalanceCap.code
-            else ConversionRefused(f"the wallet refused it: {claim.reason}")
-        )
+        refused = ConversionRefused(f"the wallet refused it: {claim.reason}")
+        raise BalanceCap if claim.reason == BalanceCap.code else refused
     if claim.kind is ClaimKind.PAYOUT:
         ended = claim.status is Status.COMPLETED
         location = None if ended else f"/dev/v1/affiliates/payouts/{claim.claim_id}"

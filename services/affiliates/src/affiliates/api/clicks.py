@@ -4,7 +4,7 @@ What is no link of ours is left out of a batch, never refused.
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Annotated
 
 from annotated_types import Ge, Lt
@@ -94,7 +94,7 @@ class ClicksReply(BaseModel):
 @policy("internal")
 async def add_clicks(batch: ClickBatch, caller: Caller, conn: Conn) -> Data[BatchReply]:
     """Count the clicks of people."""
-    now: datetime = clock.now()
+    now = clock.now()
     if await store_clicks.add_batch(conn, caller.store_id, batch.batch_id, now):
         clicks = (Click(click.code, click.visitor, click.bot, click.at) for click in batch.clicks)
         await store_clicks.add_clicks(conn, caller.store_id, counted(clicks, now))

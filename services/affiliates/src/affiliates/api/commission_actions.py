@@ -21,7 +21,6 @@ from affiliates.api.shown import NotActive, Said, refuse
 from affiliates.commissions import Commission, Reason, deny, hold, objection, release
 from affiliates.reattribution import Grounds
 from chassis import clock
-from chassis.db import Conn as Transaction
 from chassis.http import Api, Caller, Conn, Data, policy
 from chassis.problems import Flaw, Invalid, NotFound, Problem, Refused
 from chassis.verdicts import NotYet
@@ -188,7 +187,7 @@ async def reattribute_commission(
     return await _keep(conn, caller, grounds.commission, after, now, "commission.reattributed", asked.note)
 
 
-async def _locked(conn: Transaction, caller: Caller, commission_id: str, *, denial: Reason | None = None) -> Commission:
+async def _locked(conn: Conn, caller: Caller, commission_id: str, *, denial: Reason | None = None) -> Commission:
     found = await _at_rest(conn, lambda: store_commissions.lock_commission(conn, caller.store_id, commission_id))
     if found is None:
         raise NotFound
@@ -198,7 +197,7 @@ async def _locked(conn: Transaction, caller: Caller, commission_id: str, *, deni
     return found
 
 
-async def _grounds(conn: Transaction, found: Commission, asked: Reattribution) -> Grounds:
+async def _grounds(conn: Conn, found: Commission, asked: Reattribution) -> Grounds:
     if (asked.code is None) == (asked.customer_id is None):
         flaw = Flaw(pointer="/code", code="code_or_customer_id", message="name either a code or a customer_id")
         raise Invalid(errors=[flaw])
@@ -209,7 +208,7 @@ async def _grounds(conn: Transaction, found: Commission, asked: Reattribution) -
     return grounds
 
 
-async def _at_rest(conn: Transaction, lock: Callable[[], Awaitable[T]]) -> T:
+async def _at_rest(conn: Conn, lock: Callable[[], Awaitable[T]]) -> T:
     """What ``lock`` finds. Raises ``CommissionBusy``."""
     try:
         return await store.at_rest(conn, lock)
@@ -217,7 +216,7 @@ async def _at_rest(conn: Transaction, lock: Callable[[], Awaitable[T]]) -> T:
         raise CommissionBusy from None
 
 
-async def _code_of(conn: Transaction, store_id: str, customer_id: str) -> str:
+async def _code_of(conn: Conn, store_id: str, customer_id: str) -> str:
     affiliate = await store.affiliate_of(conn, store_id, customer_id)
     if affiliate is None:
         flaw = Flaw(pointer="/customer_id", code="not_an_affiliate", message="this customer is not an affiliate")
@@ -226,7 +225,7 @@ async def _code_of(conn: Transaction, store_id: str, customer_id: str) -> str:
 
 
 async def _keep(
-    conn: Transaction,
+    conn: Conn,
     caller: Caller,
     before: Commission,
     after: Commission,

@@ -13,7 +13,6 @@ from affiliates.api.shown import CommissionReply, affiliate_of, show_commission
 from affiliates.commissions import Commission, State
 from affiliates.enrolment import Affiliate
 from affiliates.store_lists import SeenCommission
-from chassis.db import Conn as Transaction
 from chassis.http import Api, Caller, Conn, Data, named, policy
 from chassis.money import Major, major
 from chassis.pagination import CursorParameter, Limit, Page, page_of
@@ -108,12 +107,12 @@ async def commission(commission_id: CommissionNamed, caller: Caller, conn: Conn)
     return Data(data=StaffCommissionInFull(**dict(shown), rule=found.rule, touches=touches, history=history))
 
 
-async def seen_by_staff(conn: Transaction, store_id: str, commission_id: str) -> Data[StaffCommissionReply]:
+async def seen_by_staff(conn: Conn, store_id: str, commission_id: str) -> Data[StaffCommissionReply]:
     """One of the store's commissions as it is now. Raises ``NotFound``."""
     return Data(data=show_to_staff(await _seen(conn, store_id, commission_id)))
 
 
-async def _seen(conn: Transaction, store_id: str, commission_id: str) -> SeenCommission:
+async def _seen(conn: Conn, store_id: str, commission_id: str) -> SeenCommission:
     seen = await store_lists.seen_commission_of(conn, store_id, commission_id)
     if seen is None:
         raise NotFound
@@ -142,6 +141,6 @@ def _touches(found: Commission) -> list[TouchReply]:
     return [TouchReply(code=touch.code, kind=touch.kind, at=touch.at, outcome=touch.outcome) for touch in found.touches]
 
 
-async def _history(conn: Transaction, found: Commission, affiliate: Affiliate | None = None) -> list[MovementReply]:
+async def _history(conn: Conn, found: Commission, affiliate: Affiliate | None = None) -> list[MovementReply]:
     moves = await store_statements.history_of(conn, found.store_id, found.commission_id, affiliate)
     return [show_movement(move, found.currency) for move in moves]

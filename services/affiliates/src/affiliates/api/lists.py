@@ -11,7 +11,6 @@ from affiliates.api.places import before_claim, before_commission, claim_keys, c
 from affiliates.api.shown import ClaimReply, StaffClaimReply, affiliate_of, show_claim, show_claims_to_staff
 from affiliates.claims import Claim, ClaimKind, Status
 from affiliates.store_lists import SeenCommission, WantedClaims, WantedCommissions
-from chassis.db import Conn as Transaction
 from chassis.http import Api, Caller, Conn, policy
 from chassis.pagination import CursorParameter, Limit, Page, page_of
 from chassis.periods import PerhapsSince, PerhapsUntil, check_period
@@ -59,7 +58,7 @@ async def wanted_claims(
     return WantedClaims(kind, status, asset, network, affiliate_id, since, until, customer_id)
 
 
-async def _affiliate_id(conn: Transaction, store_id: str, customer_id: str | None) -> str | None:
+async def _affiliate_id(conn: Conn, store_id: str, customer_id: str | None) -> str | None:
     """Whose a customer's are; those of one who is no affiliate are none."""
     if customer_id is None:
         return None
@@ -68,7 +67,7 @@ async def _affiliate_id(conn: Transaction, store_id: str, customer_id: str | Non
 
 
 async def page_of_commissions(
-    conn: Transaction,
+    conn: Conn,
     store_id: str,
     wanted: WantedCommissions,
     cursor: str | None,
@@ -83,7 +82,7 @@ async def page_of_commissions(
 
 
 async def page_of_claims(
-    conn: Transaction, store_id: str, wanted: WantedClaims, cursor: str | None, limit: int, show: Callable[[Claim], T]
+    conn: Conn, store_id: str, wanted: WantedClaims, cursor: str | None, limit: int, show: Callable[[Claim], T]
 ) -> Page[T]:
     """A store's claims, newest first, each as it is to be shown."""
     filters = wanted._replace(affiliate_id=None)
