@@ -46,7 +46,7 @@ async def test_records_are_made_in_the_order_of_their_addresses(shop, back):
         task = asyncio.create_task(shop.tell(on_cart_contact_given, *(reversed(given) if back else given)))
         await somebody_waits(shop.worker)
         async with shop.worker.transaction() as second:
-            await second.execute("SET LOCAL lock_timeout = '100ms'")
+            await second.execute("SET LOCAL lock_timeout = '1s'")
             assert len(await make(second, "zoe@example.com")) == 1
     assert len(await task) == 2
     assert await shop.count() == 2

@@ -259,10 +259,10 @@ async def test_ten_failures_lock_a_customer_out_also_of_a_right_code(shop):
     assert 800 < int(reply.headers["retry-after"]) <= 900
     assert (await shop.of(gift_id))["status"] == "ACTIVE"
     await shop.execute(
-        "UPDATE gift_attempt SET failed_at[1] = now() - interval '14 minutes 50 seconds' WHERE customer_id = $1",
+        "UPDATE gift_attempt SET failed_at[1] = now() - interval '14 minutes' WHERE customer_id = $1",
         customer,
     )
-    assert 1 <= int((await shop.redeem(customer, code)).headers["retry-after"]) <= 10
+    assert 1 <= int((await shop.redeem(customer, code)).headers["retry-after"]) <= 60
     await shop.execute(
         "UPDATE gift_attempt SET failed_at[1] = now() - interval '15 minutes' WHERE customer_id = $1", customer
     )
@@ -319,7 +319,7 @@ async def test_the_credit_lasts_as_long_as_the_batch_says_or_else_the_store(shop
         assert its["expires_at"] is None
     else:
         lasts = datetime.fromisoformat(its["expires_at"]) - datetime.fromisoformat(its["created_at"])
-        assert abs(lasts - timedelta(days=days)) < timedelta(seconds=5)
+        assert abs(lasts - timedelta(days=days)) < timedelta(minutes=1)
 
 
 async def test_a_code_is_void_for_ever_unless_it_was_redeemed(shop):

@@ -218,7 +218,7 @@ async def test_the_database_alone_refuses_to_give_twice(shop, monkeypatch):
     async def forgets(*_):
         return []
 
-    await shop.started(await shop.customers(2))
+    promotion_id = await shop.started(await shop.customers(2))
     monkeypatch.setattr(store_promotions, "record", forgets)
     await one_slice(shop.worker, GIVING)
     await one_slice(shop.worker, GIVING)
@@ -227,9 +227,13 @@ async def test_the_database_alone_refuses_to_give_twice(shop, monkeypatch):
     with pytest.raises(Exception, match="entry_promotion"):
         await one_slice(shop.worker, GIVING)
     assert len(await shop.entries()) == 2
-    await shop.execute("UPDATE promotion SET granted = 2, granted_minor = 1000")
+    await shop.execute("UPDATE promotion SET granted = 2, granted_minor = 1000 WHERE promotion_id = $1", promotion_id)
     await shop.execute(
-        "UPDATE promotion_recipient r SET status = 'GRANTED', entry_id = e.entry_id FROM entry e WHERE e.cause_id = r.promotion_id AND e.customer_id = r.customer_id"
+        """
+        UPDATE promotion_recipient r SET status = 'GRANTED', entry_id = e.entry_id FROM entry e
+        WHERE r.promotion_id = $1 AND e.cause_id = r.promotion_id AND e.customer_id = r.customer_id
+        """,
+        promotion_id,
     )
 
 
