@@ -7,6 +7,7 @@ import re
 
 import asyncpg
 import pytest
+from paging import pages
 from serving import merchant
 
 from chassis import ids
@@ -174,12 +175,10 @@ async def test_reading_and_writing_are_scopes_of_their_own(server, shop):
 
 async def test_the_list_is_newest_first_and_each_page_goes_on_where_the_last_ended(client, create):
     emails = [(await create(f"c{n}@example.com"))["email"] for n in range(5)]
-    seen, cursor = [], ""
-    while cursor is not None:
-        page = (await client.get(f"/dev/v1/customers?limit=2&{cursor}")).json
+    seen = []
+    async for page in pages(client, "/dev/v1/customers?limit=2"):
         seen += [row["email"] for row in page["data"]]
         await create(f"late{len(seen)}@example.com")
-        cursor = f"cursor={page['next_cursor']}" if page["has_more"] else None
     assert seen == emails[::-1]
 
 

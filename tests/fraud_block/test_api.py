@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from paging import listed
 from serving import customer, merchant
 
 from chassis import clock, ids
@@ -183,12 +184,7 @@ async def test_reading_and_writing_are_scopes_of_their_own(server, shop):
 async def test_the_list_is_newest_first_and_pages(client):
     rules = [(await client.post("/dev/v1/blocks", ANN | {"value": f"p{n}@example.com"})).data["id"] for n in range(5)]
     await client.post("/dev/v1/blocks", {"type": "ip", "value": "203.0.113.7"})
-    seen, cursor = [], ""
-    while cursor is not None:
-        page = (await client.get(f"/dev/v1/blocks?type=email&limit=2&{cursor}")).json
-        seen += [row["id"] for row in page["data"]]
-        cursor = f"cursor={page['next_cursor']}" if page["has_more"] else None
-    assert seen == rules[::-1]
+    assert await listed(client, "/dev/v1/blocks?type=email&limit=2", "id") == rules[::-1]
 
 
 async def test_a_cursor_of_other_filters_is_refused(client):

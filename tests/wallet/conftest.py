@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+from giving import Issuer, Promoter
 from serving import merchant
 
 from chassis import clock, ids
@@ -121,6 +122,53 @@ async def served(database, serve):
 def store(served, ledger):
     """The ledger's store over HTTP, as its merchant's client."""
     return served.as_(merchant(ledger.store_id))
+
+
+@pytest.fixture
+async def promoter(store, worker, ledger):
+    """The ledger's store as one that promotes; what its promotions say is proven after the test."""
+    promoter = Promoter(store, worker, ledger.store_id)
+    yield promoter
+    await promoter.execute("DELETE FROM outbox")
+    await promoter.execute("UPDATE promotion SET status = 'CANCELLED', finished_at = now() WHERE finished_at IS NULL")
+    wrong = await promoter.rows(
+        """
+        SELECT p.promotion_id FROM promotion p WHERE p.store_id = $1 AND (p.granted, p.granted_minor) <> (
+            SELECT count(*), coalesce(sum(e.amount_minor), 0) FROM promotion_recipient r
+            JOIN entry e USING (store_id, entry_id)
+            WHERE r.store_id = $1 AND r.promotion_id = p.promotion_id AND r.status = 'GRANTED'
+              AND e.cause_id = p.promotion_id)
+        """
+    )
+    assert wrong == [], "the figures of a promotion are its entries"
+
+
+@pytest.fixture
+def issuer(store, worker, ledger):
+    """The ledger's store as one that makes gift codes."""
+    return Issuer(store, worker, ledger.store_id)
+
+
+@pytest.fixture
+def terms(ledger):
+    """`await terms(cap=1000)`: what the store has decided, with nothing else decided."""
+
+    async def decided(*, days=None, cap=None, over="clip", reminder=None):
+        async with ledger.database.transaction(ledger.store_id) as conn:
+            await conn.execute(
+                """
+                INSERT INTO terms (store_id, version, refunds_as_credit, default_expiry_days, balance_cap_minor,
+                                   promo_over_cap, reminder_days, changed_at)
+                VALUES ($1, 1, true, $2, $3, $4, $5, now())
+                """,
+                ledger.store_id,
+                days,
+                cap,
+                over,
+                reminder,
+            )
+
+    return decided
 
 
 @pytest.fixture

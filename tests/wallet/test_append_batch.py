@@ -192,12 +192,11 @@ async def test_the_database_alone_refuses_a_second_reversal(ledger, monkeypatch)
         await ledger.append(Reverse(given.entry))
 
 
-async def test_a_claim_that_came_before_is_not_decided_again(ledger):
+async def test_a_claim_that_came_before_is_not_decided_again(ledger, terms):
     """Neither the cap nor the dates of today count for it."""
     claim = ledger.credit(ledger.customer(), 25)
     (first,) = await ledger.append(claim)
-    async with ledger.database.transaction(ledger.store_id) as conn:
-        await conn.execute("INSERT INTO terms VALUES ($1, 1, true, 1, 1, 'clip', 1, now())", ledger.store_id)
+    await terms(days=1, cap=1)
     assert await ledger.append(claim) == [first._replace(again=True)]
 
 

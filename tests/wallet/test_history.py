@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from paging import listed, pages
 
 from contracts.wallet import EntryType
 from wallet.postings import Expiry, Post, Reverse
@@ -11,16 +12,6 @@ from wallet.postings import Expiry, Post, Reverse
 @pytest.fixture
 def path(customer_id):
     return f"/dev/v1/customers/{customer_id}/wallet"
-
-
-async def pages(store, asked):
-    """All rows of a list, page by page."""
-    rows, cursor = [], ""
-    while cursor is not None:
-        page = (await store.get(asked + (cursor and f"&cursor={cursor}"))).json
-        rows.append(page["data"])
-        cursor = page["next_cursor"]
-    return rows
 
 
 @pytest.fixture
@@ -68,9 +59,9 @@ async def test_grants_are_paged_across_equal_dates_and_those_that_never_expire(s
     ids = [await grant(100, day) for day in days]
     expected = [ids[i] for i in (2, 1, 4, 5, 0, 3, 6)]
     for limit in (1, 2, 3):
-        listed = await pages(store, f"{path}/grants?limit={limit}")
-        assert [row["id"] for page in listed for row in page] == expected
-        assert max(map(len, listed)) == limit
+        rows_of = [page["data"] async for page in pages(store, f"{path}/grants?limit={limit}")]
+        assert [row["id"] for rows in rows_of for row in rows] == expected
+        assert max(map(len, rows_of)) == limit
 
 
 async def test_a_grant_spent_between_two_pages_hides_none_of_the_rest(store, ledger, path, grant, customer_id):
@@ -119,8 +110,7 @@ ALL = [-2, -10, 12, -5, 5, -15, -5, -15, 20]
 )
 async def test_a_history_shows_what_it_is_asked_for(store, lived, path, query, amounts):
     assert [row["amount"] for row in (await store.get(f"{path}/transactions?{query}")).data] == amounts
-    listed = await pages(store, f"{path}/transactions?{query}&limit=2")
-    assert [row["amount"] for page in listed for row in page] == amounts
+    assert await listed(store, f"{path}/transactions?{query}&limit=2", "amount") == amounts
 
 
 @pytest.mark.parametrize("other", ["", "&direction=credit", "&type=DEBIT", "&from=2026-03-01T00:00:00Z"])

@@ -58,22 +58,6 @@ def merge(ledger, worker):
     return merged
 
 
-@pytest.fixture
-def terms(ledger):
-    """`await terms(reminder_days)`: what the store has decided."""
-
-    async def decided(reminder_days):
-        async with ledger.database.transaction(ledger.store_id) as conn:
-            await conn.execute(
-                "INSERT INTO terms VALUES ($1, 1, true, NULL, NULL, 'clip', $2, $3)",
-                ledger.store_id,
-                reminder_days,
-                day(0),
-            )
-
-    return decided
-
-
 def types(events):
     return [event.TYPE for event in events]
 
@@ -228,14 +212,14 @@ async def test_nobody_is_warned_of_what_is_over_or_spent_or_never_expires(ledger
 
 
 async def test_a_store_may_warn_nobody(ledger, tick, time, terms):
-    await terms(None)
+    await terms(reminder=None)
     await ledger.append(ledger.gift(ledger.customer(), 5, expires_at=day(20)))
     time.pass_until(19)
     assert await reminded(tick) == []
 
 
 async def test_a_store_decides_how_long_before(ledger, tick, time, terms):
-    await terms(2)
+    await terms(reminder=2)
     await ledger.append(ledger.gift(ledger.customer(), 5, expires_at=day(20)))
     time.pass_until(17)
     assert await reminded(tick) == []
