@@ -59,9 +59,9 @@ async def test_grants_are_paged_across_equal_dates_and_those_that_never_expire(s
     ids = [await grant(100, day) for day in days]
     expected = [ids[i] for i in (2, 1, 4, 5, 0, 3, 6)]
     for limit in (1, 2, 3):
-        rows_of = [page["data"] async for page in pages(store, f"{path}/grants?limit={limit}")]
-        assert [row["id"] for rows in rows_of for row in rows] == expected
-        assert max(map(len, rows_of)) == limit
+        read = [page["data"] async for page in pages(store, f"{path}/grants?limit={limit}")]
+        assert [row["id"] for rows in read for row in rows] == expected
+        assert max(map(len, read)) == limit
 
 
 async def test_a_grant_spent_between_two_pages_hides_none_of_the_rest(store, ledger, path, grant, customer_id):
