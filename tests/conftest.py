@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from regulars import leash, programs
@@ -22,6 +23,17 @@ MARKERS = (
 WITH_ALL_SERVICES = ("tests/faults/", "tests/journeys/", "tests/local/")
 MINTED = re.compile(r"(?<=[a-z])_[0-7][0-9a-z]{25}")
 numbers = itertools.count(1)
+
+# No example fails for a busy machine; ten times as many by hand: `--hypothesis-profile thorough`. On CI they are always the same.
+settings.register_profile(
+    "regulars",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.register_profile("thorough", settings.get_profile("regulars"), max_examples=1_000)
+settings.load_profile("regulars")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from urllib.parse import parse_qs
 
 import aiohttp
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
-from serving import _KEY, JWKS, _free_port, serving, settings_for
+from serving import _KEY, JWKS, free_port, on_port, serving, settings_for
 
 from chassis.db import Database
 from chassis.tokens import Caller, Verifier
@@ -43,11 +41,12 @@ class Seen:
 class Origin:
     """A service that answers ``body`` with ``status``, or does as ``do`` says, its own or the query's."""
 
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     seen: list[Seen] = field(default_factory=list)
     status: int = 200
     body: bytes = b'{"data": {}}'
     do: str = "answer"
+    pause: float = 10
 
     async def __call__(self, scope, receive, send):
         body = b""
@@ -84,7 +83,7 @@ class Origin:
         await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"{}")
 
     async def _slow(self, send):
-        await asyncio.sleep(3)
+        await asyncio.sleep(self.pause)
         await _answer(send, 200, [], b"late")
 
     async def _cut(self, send):
@@ -111,19 +110,15 @@ async def _answer(send, status, headers, body):
 
 @contextlib.asynccontextmanager
 async def listening(origin: Origin) -> AsyncIterator[Origin]:
-    server = Server(origin, "127.0.0.1", origin.port, interface=Interfaces.ASGINL, log_enabled=False)
-    task = asyncio.create_task(server.serve())
-    await asyncio.sleep(0.05)
-    yield origin
-    server.stop()
-    await task
+    async with on_port(origin, origin.port):
+        yield origin
 
 
 class HangsUp:
     """Reads a request and closes the connection: it may have done the work."""
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.requests = 0
 
     async def serve(self, reader, writer):
@@ -182,12 +177,12 @@ class World:
             return Reply(reply.status, reply.headers, await reply.read())
 
     async def raw(self, request: bytes) -> bytes:
-        """Exact bytes, and all that comes back until the gateway closes or falls silent for a second."""
+        """Exact bytes, and all that comes back until the gateway closes or, having spoken, falls silent for a second."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(request)
         answered = b""
         with contextlib.suppress(TimeoutError, ConnectionResetError):
-            while part := await asyncio.wait_for(reader.read(65536), 1):
+            while part := await asyncio.wait_for(reader.read(65536), 1 if answered else 20):
                 answered += part
         writer.close()
         return answered
@@ -216,25 +211,14 @@ async def standing(database, ports: dict[str, int]) -> AsyncIterator[World]:
             visitor_pepper="another",
             upstreams={name: f"http://127.0.0.1:{port}" for name, port in ports.items()},
             public_url="http://gateway.example",
-            upstream_seconds=1.0,
-            body_seconds=1.0,
+            upstream_seconds=3.0,
+            body_seconds=3.0,
         )
         client = await stack.enter_async_context(serving(service, settings))
         worker = await Database.open(database.worker_url, size=2, name="test")
         stack.push_async_callback(worker.close)
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-        await _listens(settings.port)
         yield World(settings.port, session, worker, database, client.runtime)
-
-
-async def _listens(port: int) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +232,7 @@ async def world(clone) -> AsyncIterator[World]:
             "customers": carts.port,
             "affiliates": affiliates.port,
             "wallet": wallet.port,
-            "fraud-block": _free_port(),
+            "fraud-block": free_port(),
         }
         made = await stack.enter_async_context(standing(database, ports))
         made.carts, made.affiliates, made.wallet = carts, affiliates, wallet
@@ -265,7 +249,7 @@ def gateway_before():
 
 @pytest.fixture
 def unused_port() -> int:
-    return _free_port()
+    return free_port()
 
 
 @pytest.fixture

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime
 
 import pytest
+from ticking import ticking
 
 from gateway import clicks
 from gateway.clicks import Click, Clicks
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def now():
+    return asyncio.get_running_loop().time()
 
 
 def click(code="a"):
@@ -39,6 +43,7 @@ async def handed_over(taken: Clicks, *, but: int = 0) -> None:
 
 
 @pytest.mark.parametrize("answer", [0, 500, 503, 401, 403, 404, 429])
+@ticking(clicks)
 async def test_a_batch_goes_again_with_the_same_id_until_it_is_answered(answer):
     affiliates = Affiliates(answer, answer)
     taken = Clicks(affiliates)
@@ -48,6 +53,7 @@ async def test_a_batch_goes_again_with_the_same_id_until_it_is_answered(answer):
     assert len(set(affiliates.got)) == 1
 
 
+@ticking(clicks)
 async def test_a_fault_in_sending_is_no_answer_and_silences_nobody():
     class Faulty(Affiliates):
         async def __call__(self, store_id, body):
@@ -67,6 +73,7 @@ async def test_a_fault_in_sending_is_no_answer_and_silences_nobody():
 
 
 @pytest.mark.parametrize("answer", [400, 409, 413, 422, 302])
+@ticking(clicks)
 async def test_a_batch_that_is_refused_is_counted_and_not_sent_again(answer):
     before = clicks.LOST.labels("refused")._value.get()
     affiliates = Affiliates(answer)
@@ -77,13 +84,14 @@ async def test_a_batch_that_is_refused_is_counted_and_not_sent_again(answer):
     assert clicks.LOST.labels("refused")._value.get() - before == 1
 
 
+@ticking(clicks)
 async def test_clicks_gather_for_a_moment_into_one_batch_for_each_store():
     affiliates = Affiliates()
-    taken, began = Clicks(affiliates), time.monotonic()
+    taken, began = Clicks(affiliates), now()
     for number in range(300):
         taken.add(f"store {number % 2}", click())
     await handed_over(taken)
-    assert 0.08 < time.monotonic() - began < 1
+    assert 0.08 < now() - began < 1
     assert sorted((store_id, len(json.loads(body)["clicks"])) for store_id, body in affiliates.got) == [
         ("store 0", 150),
         ("store 1", 150),
@@ -91,6 +99,7 @@ async def test_clicks_gather_for_a_moment_into_one_batch_for_each_store():
 
 
 @pytest.mark.parametrize(("stores", "seconds"), [(1, 0.0), (1, 0.1), (60, 0.02), (60, 0.1)])
+@ticking(clicks)
 async def test_a_kill_loses_only_the_clicks_of_the_last_moment(stores, seconds):
     """However they keep coming, a click waits 100 ms, or for the answer under way, and is held until its own."""
     taken_at: list[float] = []
@@ -98,31 +107,33 @@ async def test_a_kill_loses_only_the_clicks_of_the_last_moment(stores, seconds):
 
     async def send(_store_id, body):
         await asyncio.sleep(seconds)
-        now = time.monotonic()
-        held_for.extend(now - taken_at[int(each["code"])] for each in json.loads(body)["clicks"])
+        answered_at = now()
+        held_for.extend(answered_at - taken_at[int(each["code"])] for each in json.loads(body)["clicks"])
         return 200
 
     taken = Clicks(send)
     for _ in range(40):
         for store in range(stores):
             taken.add(f"store {store}", click(str(len(taken_at))))
-            taken_at.append(time.monotonic())
+            taken_at.append(now())
         await asyncio.sleep(0.01)
     await handed_over(taken)
     assert len(held_for) == len(taken_at)
     assert max(held_for) < 0.2 + 2 * seconds
 
 
+@ticking(clicks)
 async def test_a_full_batch_does_not_wait():
     affiliates = Affiliates()
-    taken, began = Clicks(affiliates), time.monotonic()
+    taken, began = Clicks(affiliates), now()
     for _ in range(1000):
         taken.add("store", click())
     await handed_over(taken)
-    assert time.monotonic() - began < 0.15
+    assert now() - began < 0.15
     assert [len(json.loads(body)["clicks"]) for _, body in affiliates.got] == [500, 500]
 
 
+@ticking(clicks)
 async def test_an_outage_makes_large_batches_and_loses_only_what_does_not_fit():
     before = clicks.LOST.labels("overflow")._value.get()
     affiliates = Affiliates(*[503] * 3)
@@ -138,6 +149,7 @@ async def test_an_outage_makes_large_batches_and_loses_only_what_does_not_fit():
     assert sizes == [1, 1, 1, 1, 500, 199]
 
 
+@ticking(clicks)
 async def test_one_stores_trouble_is_not_anothers():
     class Partly(Affiliates):
         async def __call__(self, store_id, body):
@@ -154,16 +166,18 @@ async def test_one_stores_trouble_is_not_anothers():
     await taken.close()
 
 
+@ticking(clicks)
 async def test_closing_hands_over_what_is_held():
     affiliates = Affiliates()
-    taken, began = Clicks(affiliates), time.monotonic()
+    taken, began = Clicks(affiliates), now()
     taken.add("store", click())
     await asyncio.sleep(0)
     await taken.close()
     assert (affiliates.clicks(), taken.held) == (1, 0)
-    assert time.monotonic() - began < 0.15
+    assert now() - began < 0.15
 
 
+@ticking(clicks)
 async def test_closing_gives_up_and_counts_while_affiliates_is_away(monkeypatch):
     monkeypatch.setattr(clicks, "_LAST_CHANCE", 0.3)
     before = clicks.LOST.labels("shutdown")._value.get()

@@ -249,7 +249,7 @@ async def test_a_list_is_given_whatever_customers_does(town, with_customers, ori
     assert ([row["customer"] for row in json.loads(reply.body)["data"]], reply.status) == ([None], 200)
     assert without(reply.body, "away") == await town.plain()
     assert len(broken.seen) == 1
-    assert seconds < 2.5
+    assert seconds < 8
 
 
 async def test_a_list_is_given_while_customers_is_down(town, with_customers, unused_port):

@@ -195,5 +195,6 @@ async def test_a_key_is_made_and_revoked_by_command(database, api):
 
 
 async def test_a_publishable_key_gets_no_scope_of_a_merchant(database):
-    done = command(database, "create-key", "--slug", "rotating", "--kind", "publishable", "--scope", "wallet.read")
+    command(database, "create-store", "--slug", "publishing", "--currency", "EUR")
+    done = command(database, "create-key", "--slug", "publishing", "--kind", "publishable", "--scope", "wallet.read")
     assert (done.returncode, done.stderr) == (1, "gateway: a publishable key cannot have wallet.read\n")

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import socket
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from chassis.service import Service
 from chassis.settings import Settings
 from chassis.tokens import Caller, Signer
 from contracts.ids import STORE
+from regulars import ports
 
 _KEY = OKPKey.generate_key("Ed25519", {"kid": "test"}, auto_kid=False)
 SIGNER = Signer(json.dumps(_KEY.as_dict(private=True)))
@@ -141,14 +142,36 @@ Serve = Callable[..., Awaitable[Client]]
 
 
 def settings_for(service: Service, api_url: str, worker_url: str, **more: Any) -> Settings:
-    given = {"kafka": "127.0.0.1:1", "port": _free_port(), "token_jwks": JWKS} | more
+    given = {"kafka": "127.0.0.1:1", "port": free_port(), "token_jwks": JWKS} | more
     return service.settings(api_database_url=api_url, worker_database_url=worker_url, **given)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+# Below what Linux lends to outgoing connections, which would take a port between here and its server; apart from stacks'.
+_PORTS = iter(random.sample(range(10_000, 15_000), 5_000))
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that this process has not had before."""
+    return next(port for port in _PORTS if not ports.in_use(port))
+
+
+@asynccontextmanager
+async def on_port(app: Any, port: int) -> AsyncIterator[None]:
+    """An application that accepts connections on this port."""
+    server = Server(app, ports.HOST, port, interface=Interfaces.ASGINL, log_enabled=False)
+    task = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(30):
+            while not task.done():
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection(ports.HOST, port)
+                    writer.close()
+                    break
+                await asyncio.sleep(0.002)
+        yield
+    finally:
+        server.stop()
+        await task
 
 
 # As services log: structlog's own traceback prints every local of every frame, which takes a minute on a busy machine.
@@ -164,13 +187,9 @@ async def serving(service: Service, settings: Settings, kind: str = "api") -> As
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True)  # a refused body ends its connection
         ) as session,
+        on_port(app, settings.port),
     ):
-        server = Server(app, "127.0.0.1", settings.port, interface=Interfaces.ASGINL, log_enabled=False)
-        task = asyncio.create_task(server.serve())
-        await asyncio.sleep(0)
         yield Client(f"http://127.0.0.1:{settings.port}", service.name, runtime, session)
-        server.stop()
-        await task
 
 
 @pytest.fixture(scope="module")
