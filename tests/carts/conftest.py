@@ -10,7 +10,7 @@ from serving import Client, merchant, new_store
 
 from carts import consumers, store_faults
 from carts.main import service
-from chassis import ids
+from chassis import ids, known_customers, replies
 from contracts.carts import CartBuyerNamed, CartContactGiven
 from contracts.customers import CustomerIdentified
 from contracts.event import Event
@@ -135,11 +135,10 @@ class Shop:
 
     async def until(self, sql, *args):
         """Wait until a query finds something."""
-        for _ in range(1000):
-            if found := await self.rows(sql, *args):
-                return found
-            await asyncio.sleep(0.005)
-        raise AssertionError(sql)
+        async with asyncio.timeout(60):
+            while not (found := await self.rows(sql, *args)):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        return found
 
     def answers(self, event):  # noqa: PLR0911  (one for each question)
         """What customers, fraud-block and the wallet say to this."""
@@ -181,7 +180,11 @@ class Shop:
 
 @pytest.fixture(scope="module")
 async def client(database, serve):
-    return await serve(service, database)
+    """Who waits for an answer, or for a customer, waits as long as a busy machine takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replies.Waiters.wait, "__defaults__", (60.0,))
+        patch.setattr(known_customers, "_PATIENCE", 60.0)
+        yield await serve(service, database)
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ async def test_a_refused_cart_is_open_again_and_may_become_another_order(shop):
 async def test_an_order_under_review_is_202_for_the_buyer(shop):
     shop.decision = Decision.REVIEW
     async with shop.answering():
-        reply = await asyncio.wait_for(shop.check_out(await shop.cart()), 3)
+        reply = await asyncio.wait_for(shop.check_out(await shop.cart()), 50)
     assert (reply.status, reply.data["status"]) == (202, "PROCESSING")
     assert (await shop.order(reply.data))["status"] == "UNDER_REVIEW"
     assert shop.of(OrderPlaced) == []

@@ -130,10 +130,12 @@ async def test_a_batch_that_completes_an_order_and_then_wants_another_never_wait
             await conn.execute(f"SET CONSTRAINTS ALL {drawn}")
             named = await store_payments.session_of(conn, shop.store_id, second["payment_session_id"])
             await store_orders.lock_order(conn, shop.store_id, named.order_id)
+            clicked.set()
             await done_by_batch.wait()
             await approve(conn, second)
 
     async def batch(done):
+        await clicked.wait()
         async with database.transaction() as conn:
             await conn.execute(f"SET CONSTRAINTS ALL {drawn}")
             await approve(conn, first)
@@ -141,7 +143,7 @@ async def test_a_batch_that_completes_an_order_and_then_wants_another_never_wait
             named = await store_payments.session_of(conn, shop.store_id, second["payment_session_id"])
             await store_orders.lock_order(conn, shop.store_id, named.order_id)
 
-    done = asyncio.Event()
+    clicked, done = asyncio.Event(), asyncio.Event()
     ends = await asyncio.gather(click(done), batch(done), return_exceptions=True)
     circles = [end for end in ends if isinstance(end, asyncpg.DeadlockDetectedError)]
     assert (len(circles), [end for end in ends if end and end not in circles]) == (int(drawn == "IMMEDIATE"), [])

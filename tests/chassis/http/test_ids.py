@@ -9,13 +9,15 @@ from chassis import ids
 
 
 def test_a_fresh_id_is_young():
-    assert -1 < ids.age_seconds(ids.new("wallet_tx")) < 1
+    began = time.time()
+    age = ids.age_seconds(ids.new("wallet_tx"))
+    assert -0.01 < age < time.time() - began + 0.01
 
 
 def test_the_age_is_that_of_the_uuid():
     minted = TypeID.from_string("cus_01hf3z7k8mfq5r1v0000000000")
     milliseconds = int.from_bytes(minted.uuid.bytes[:6])
-    assert ids.age_seconds(str(minted)) == pytest.approx(time.time() - milliseconds / 1000, abs=1)
+    assert ids.age_seconds(str(minted)) == pytest.approx(time.time() - milliseconds / 1000, abs=60)
 
 
 @pytest.mark.parametrize(

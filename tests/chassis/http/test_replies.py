@@ -16,7 +16,7 @@ async def client(clone, serve):
 
 @pytest.fixture
 async def shop(client, monkeypatch):
-    monkeypatch.setattr(replies.Waiters.wait, "__defaults__", (20.0,))
+    monkeypatch.setattr(replies.Waiters.wait, "__defaults__", (90.0,))
     return client.as_(merchant(new_store()))
 
 

@@ -14,11 +14,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from chassis import db, ids, outbox
+from chassis import db, ids, outbox, repair
 from chassis.consumer import Consumer
-from chassis.inbox import Router
+from chassis.inbox import NotYet, Router
 from chassis.parked import Parked
 from chassis.relay import Relay
+from chassis.set_aside import ANY, Choice
 from contracts.event import Event
 from contracts.ids import STORE, CustomerId
 from contracts.topics import Topic
@@ -117,20 +118,20 @@ class World:
         async with in_background(*(relay.run() for relay in chosen)):
             yield
 
-    async def until(self, sql: str, *args: object, equals: object = True, seconds: float = 10) -> None:
+    async def until(self, sql: str, *args: object, equals: object = True, seconds: float = 60) -> None:
         """Wait until a query says so; fail with what it said last."""
         deadline = time.monotonic() + seconds
         while (last := await self.admin.fetchval(sql, *args)) != equals:
             assert time.monotonic() < deadline, f"{sql}: {last!r}, not {equals!r}"
             await asyncio.sleep(0.02)
 
-    async def joined(self, consumer: Consumer, seconds: float = 20) -> None:
+    async def joined(self, consumer: Consumer, seconds: float = 60) -> None:
         """Wait until the broker counts us in; a member that was killed stays in the group for 6 s."""
         async with asyncio.timeout(seconds):
             while await consumer.reasons():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    async def caught_up(self, consumer: Consumer, seconds: float = 10) -> None:
+    async def caught_up(self, consumer: Consumer, seconds: float = 60) -> None:
         """Wait until the broker has nothing more for us."""
         async with asyncio.timeout(seconds):
             while (await consumer.waiting()).records:  # noqa: ASYNC110
@@ -138,6 +139,20 @@ class World:
 
     async def count(self, table: str) -> int:
         return await self.admin.fetchval(f"SELECT count(*) FROM {table}")
+
+    async def seen(self, subject: str) -> list[int]:
+        """The numbers in table `seen`, in their order."""
+        rows = await self.admin.fetch("SELECT number FROM seen WHERE subject = $1 ORDER BY seq", subject)
+        return [row["number"] for row in rows]
+
+    def things(self, contract: Contract, *numbers: int, subject: str = "a") -> list[Event]:
+        return [contract.added(store_id=self.store_id, subject=subject, number=number) for number in numbers]
+
+    async def hand_back(self, router: Router, choice: Choice = ANY) -> repair.Outcome:
+        """What an operator does."""
+        async with self.database.transaction() as conn:
+            numbers = await repair.chosen(conn, choice)
+        return await repair.hand_back(self.database, self.service, router, numbers)
 
     async def published(self, topic: Topic) -> list[Any]:
         """Every record of a topic, in the order of each partition."""
@@ -241,6 +256,30 @@ def router_of():
                 event.number,
                 event.customer_id,
             )
+
+        return router
+
+    return make
+
+
+@pytest.fixture
+def tallying():
+    """Handlers whose effect is a sum, so that only the machinery keeps a repeat out; some numbers fail, some wait."""
+
+    def make(event_class: type[Event], failing: set[int] = frozenset(), waiting: set[int] = frozenset()) -> Router:
+        router = Router()
+
+        @router.on(event_class)
+        async def on_added(event, conn) -> None:
+            if event.number in waiting:
+                raise NotYet("gate")
+            await conn.execute(
+                "INSERT INTO tally VALUES ($1, 1) ON CONFLICT (store_id) DO UPDATE SET times = tally.times + 1",
+                event.store_id,
+            )
+            await conn.execute("INSERT INTO seen (subject, number) VALUES ($1, $2)", event.subject, event.number)
+            if event.number in failing:
+                await conn.execute("SELECT 1 / 0")
 
         return router
 

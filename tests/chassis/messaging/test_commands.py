@@ -116,7 +116,7 @@ async def test_what_is_parked_is_listed_and_tried_now(world, broken, ask):
     broken[1].clear()
     async with world.consuming(broken[0]):
         assert (await ask("parked --retry-now"))[2].endswith("1 will be tried now.")
-        await world.until("SELECT count(*) FROM parked", equals=0, seconds=2)
+        await world.until("SELECT count(*) FROM parked", equals=0)
 
 
 async def test_without_a_database_each_command_says_so_in_one_sentence(capsys):

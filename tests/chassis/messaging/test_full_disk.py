@@ -62,11 +62,11 @@ async def test_a_full_disk_costs_no_event_and_is_named_in_the_log(world, small_d
     with planted(fault), structlog.testing.capture_logs() as logs:
         async with world.consuming(router) as consumer:
             await world.joined(consumer)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any(line.get("error") == "DiskFullError" for line in logs):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert await world.admin.fetchval("SELECT count(*) FROM inbox") == 0
             filler.unlink()
-            await world.until("SELECT count(*) FROM seen", equals=40, seconds=2 if fault else 10)
+            await world.until("SELECT count(*) FROM seen", equals=40, seconds=2 if fault else 60)
         assert await world.count("dead_letter") == 0
         assert {line["log_level"] for line in logs if line.get("error") == "DiskFullError"} == {"warning"}

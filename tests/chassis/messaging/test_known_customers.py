@@ -31,7 +31,8 @@ async def know(world, customer_id: str, state: str = "active", merged_into: str 
 
 
 @pytest.mark.parametrize("fault", [None, nobody_waits])
-async def test_a_customer_made_a_moment_ago_is_waited_for_without_a_connection(world, planted, fault):
+async def test_a_customer_made_a_moment_ago_is_waited_for_without_a_connection(world, planted, fault, monkeypatch):
+    monkeypatch.setattr(known_customers, "_PATIENCE", 60)
     known, customers = KnownCustomers(world.api), [ids.new(CUSTOMER) for _ in range(50)]
     with planted(fault):
         lookups = asyncio.gather(*(known.resolve(world.store_id, customer) for customer in customers))
@@ -43,11 +44,12 @@ async def test_a_customer_made_a_moment_ago_is_waited_for_without_a_connection(w
         assert known._asked == {}
 
 
-async def test_an_older_unknown_id_and_what_is_no_id_are_refused_at_once(world, at_another_time):
+async def test_an_older_unknown_id_and_what_is_no_id_are_refused_at_once(world, at_another_time, monkeypatch):
+    monkeypatch.setattr(known_customers, "_PATIENCE", 60)
     known, started = KnownCustomers(world.api), time.monotonic()
     strangers = [at_another_time(CUSTOMER, 61), "cus_", "cus_01", ids.new(STORE), "", "cus_" + "z" * 26, "x" * 10_000]
     assert [await known.resolve(world.store_id, stranger) for stranger in strangers] == [None] * len(strangers)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 30
 
 
 async def test_an_id_nobody_makes_is_given_up_after_two_seconds(world, monkeypatch):

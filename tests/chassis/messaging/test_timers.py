@@ -19,19 +19,20 @@ def nobody_locks(patch) -> None:
 
 @pytest.mark.parametrize("fault", [None, nobody_locks])
 async def test_two_processes_never_do_the_same_slice_at_once(world, planted, fault):
-    at_work, most = 0, 0
+    at_work, most, slices = 0, 0, 0
 
     async def work(conn, now) -> int:
-        nonlocal at_work, most
+        nonlocal at_work, most, slices
         at_work += 1
         most = max(most, at_work)
         await asyncio.sleep(0.01)
         at_work -= 1
+        slices += 1
         return 1
 
     timer = Timer("work", every=timedelta(milliseconds=1), run=work)
     with planted(fault):
-        await run_for(0.3, timer.loop(world.database), timer.loop(world.database))
+        await run_until(lambda: slices > 30 or most > 1, timer.loop(world.database), timer.loop(world.database))
         assert most == 1
 
 
@@ -45,13 +46,17 @@ async def test_slices_follow_each_other_while_they_come_back_full_and_a_failure_
         done.append(result := next(results))
         return result
 
-    await run_for(1.6, Timer("work", every=timedelta(seconds=60), run=work, slice=3).loop(world.database))
+    timer = Timer("work", every=timedelta(seconds=60), run=work, slice=3)
+    await run_until(lambda: len(done) == 4, timer.loop(world.database))
     assert done == ["failed", 3, 3, 1]
 
 
-async def run_for(seconds: float, *work) -> None:
+async def run_until(happened, *work) -> None:
     tasks = [asyncio.create_task(coroutine) for coroutine in work]
-    await asyncio.sleep(seconds)
+    async with asyncio.timeout(60):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # time for what should not happen
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -83,7 +83,7 @@ async def test_a_poison_message_among_a_thousand_ends_in_dead_letter_and_the_tho
     sent = await world.send(*events[:500], poison, *events[500:])
     with planted(fault):
         async with world.consuming(router_of(contract)):
-            await world.until("SELECT count(*) FROM done", equals=1000, seconds=2 if fault else 20)
+            await world.until("SELECT count(*) FROM done", equals=1000, seconds=2 if fault else 90)
             await world.until("SELECT count(*) FROM dead_letter", equals=1)
             dead = await world.admin.fetchrow("SELECT * FROM dead_letter")
             assert json.loads(dead["headers"])["ce_id"] == str(sent[500])
@@ -165,7 +165,7 @@ async def test_a_database_that_goes_away_costs_no_event(world, router_of, plante
     await world.send(*(contract.added(store_id=world.store_id, subject=f"s{n % 3}", number=n) for n in range(50)))
     with planted(fault):
         async with world.consuming(router):
-            await world.until("SELECT count(*) FROM done", equals=50, seconds=2 if fault else 10)
+            await world.until("SELECT count(*) FROM done", equals=50, seconds=2 if fault else 60)
             assert await world.count("dead_letter") == 0
             assert next(troubles, None) is None
 
@@ -231,8 +231,8 @@ async def test_headers_of_others_cost_no_event(world, router_of, planted, fault)
         await world.producer.send(contract.topic.name, event.body(), key=b"a", headers=headers)
     with planted(fault):
         async with world.consuming(router_of(contract)) as consuming:
-            await world.until("SELECT count(*) FROM done", equals=3, seconds=5)
-            await world.caught_up(consuming, seconds=5)
+            await world.until("SELECT count(*) FROM done", equals=3, seconds=5 if fault else 60)
+            await world.caught_up(consuming, seconds=5 if fault else 60)
 
 
 async def test_an_event_goes_on_under_the_trace_it_came_with(world):
