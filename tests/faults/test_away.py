@@ -33,7 +33,7 @@ async def test_while_the_wallet_is_down_a_conversion_is_processing_and_completes
     finally:
         await asyncio.to_thread(world.stack.start, "wallet")
     await until(lambda: world.shop.call("GET", location), lambda it: it.data["status"] == "COMPLETED")
-    retry = await world.shop.convert(customer, 25, key="while-down")
+    retry = await world.convert(customer, 25, key="while-down")
     assert (retry.status, retry.data["status"], retry.data.get("new_balance")) == (200, "COMPLETED", 25)
     again = await world.shop.convert(customer, 25, key="while-down")
     assert again.json == retry.json

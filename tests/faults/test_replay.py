@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 async def busy(world):
     """A world in which something has happened: orders, commissions, conversions, spending, refusals."""
     customer, _ = await world.affiliate_with(orders=2)
-    await asyncio.gather(*(world.shop.convert(customer, 5) for _ in range(5)))
+    await asyncio.gather(*(world.convert(customer, 5) for _ in range(5)))
     known = await world.shop.customer(customer)
     await world.shop.add_product("sku-10", "A tiny thing", 10)
     cart = await world.shop.open_cart("sku-10", 1)
@@ -28,7 +28,7 @@ async def busy(world):
     await until(lambda: world.shop.order(order["order_id"]), lambda it: it["status"] == "COMPLETED")
     cart = await world.shop.open_cart("sku-10", 1)
     await world.shop.give_contact(cart["id"], known["email"], "Ada")
-    assert (await world.shop.check_out(cart, credit=10**6)).status in {409, 422}
+    assert (await world.check_out(cart, credit=10**6)).status in {409, 422}
     rule = (
         await world.shop.call("POST", "/dev/v1/blocks", {"type": "email", "value": f"{secrets.token_hex(4)}@x.example"})
     ).data
@@ -105,7 +105,7 @@ async def test_a_database_made_anew_swallows_nothing_and_knows_its_customers_aga
     )
     customer, _ = await busy.affiliate_with()
     # As many as before and more: whatever numbers the old database has given, the new one gives them again.
-    converted = await asyncio.gather(*(busy.shop.convert(customer, 1) for _ in range(10)))
+    converted = await asyncio.gather(*(busy.convert(customer, 1) for _ in range(10)))
     assert [reply.status for reply in converted] == [200] * 10
     assert (await busy.shop.wallet(customer))["balance"] == 10
     await busy.settle()

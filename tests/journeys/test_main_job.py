@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
 import secrets
 
 import asyncpg
@@ -12,6 +13,7 @@ from joserfc.jwk import OKPKey
 from journey import SERVICES, until
 
 from chassis.tokens import Caller, Signer
+from contracts.ids import SUFFIX
 
 pytestmark = pytest.mark.journeys
 
@@ -40,7 +42,7 @@ async def test_a_customer_just_made_can_be_credited_at_once(world):
 
 async def test_one_key_fifty_times_at_once_converts_once(world):
     customer, available = await world.affiliate_with()
-    replies = await asyncio.gather(*(world.shop.convert(customer, 25, key="button-1") for _ in range(50)))
+    replies = await asyncio.gather(*(world.convert(customer, 25, key="button-1") for _ in range(50)))
     assert {reply.status for reply in replies} == {200}
     assert len({str(reply.json) for reply in replies}) == 1
     balances = (await world.shop.affiliate(customer))["balances"]
@@ -52,14 +54,14 @@ async def test_one_key_fifty_times_at_once_converts_once(world):
 
 async def test_fifty_different_keys_never_take_more_than_there_is(world):
     customer, available = await world.affiliate_with(price=1000)
-    replies = await asyncio.gather(*(world.shop.convert(customer, available / 10) for _ in range(50)))
+    replies = await asyncio.gather(*(world.convert(customer, available / 10) for _ in range(50)))
     assert sorted(reply.status for reply in replies) == [200] * 10 + [409] * 40
     assert (await world.shop.wallet(customer))["balance"] == available
 
 
 async def test_the_replies_are_those_of_the_feature_rows(world):
     customer, _ = await world.affiliate_with()
-    reply = await world.shop.convert(customer, 10)
+    reply = await world.convert(customer, 10)
     assert list(reply.data) == ["claim_id", "amount", "status", "wallet_transaction_id", "new_balance"]
     assert (reply.data["amount"], reply.data["status"], reply.data["new_balance"]) == (10, "COMPLETED", 10)
     summary = await world.shop.affiliate(customer)
@@ -113,6 +115,7 @@ async def test_another_stores_key_gets_404_on_every_id(world):
         f"/storefront/v1/carts/{cart['id']}/checkout": {"expected_total": 1},
         f"/storefront/v1/orders/{order['order_id']}/payment-sessions": {"provider": "sandbox"},
     }
+    await world.settle()
     before = await world.snapshot("wallet", "affiliates", "carts")
     replies = await asyncio.gather(*(stranger.call("POST", path, body) for path, body in posts.items()))
     assert dict.fromkeys(posts, 404) == dict(zip(posts, (reply.status for reply in replies), strict=True))
@@ -174,10 +177,14 @@ async def test_a_blocked_buyer_sees_one_neutral_refusal(world):
     await world.affiliate_with()
     cart = await world.shop.open_cart("sku-1000000", 1)
     await world.shop.give_contact(cart["id"], email, "Mallory")
-    refused = await world.shop.check_out(cart)
+    refused = await world.check_out(cart)
     assert (refused.status, refused.json.get("code")) == (409, "order_refused")
-    said = str(refused.json).lower()
-    assert not any(word in said for word in ("ban", "block", "fraud", email))
+    assert not any(word in said_in(refused) for word in ("ban", "block", "fraud", email))
+
+
+def said_in(refusal) -> str:
+    """All that a refusal says but the ids in it: any letters come together in those."""
+    return re.sub(SUFFIX, "", str(refusal.json)).lower()
 
 
 @pytest.mark.parametrize("path", ["/dev/v1/orders", "/dev/v1/invoices"])
@@ -201,18 +208,18 @@ async def test_a_blocked_buyer_is_not_sold_to_by_their_id_either(world, path):
         await sell(f"eve@{domain}", client_ip=address.upper()),
     ):
         assert (refused.status, refused.json.get("code")) == (409, "order_refused")
-        assert not any(word in str(refused.json).lower() for word in ("ban", "block", "fraud", domain))
+        assert not any(word in said_in(refused) for word in ("ban", "block", "fraud", domain))
     assert (await sell(f"bo@{domain}", client_ip="2001:db8:1::1")).status == 201
 
 
 async def test_credit_pays_a_part_and_the_provider_the_rest(world):
     customer, _ = await world.affiliate_with()
     known = await world.shop.customer(customer)
-    await world.shop.convert(customer, 30)
+    await world.convert(customer, 30)
     await world.shop.add_product("sku-100", "A small thing", 100)
     cart = await world.shop.open_cart("sku-100", 1)
     await world.shop.give_contact(cart["id"], known["email"], "Ada")
-    order = (await world.shop.check_out(cart, credit=30)).data
+    order = (await world.check_out(cart, credit=30)).data
     assert (order["credit"], order["due"]) == (30, 70)
     assert (await world.shop.wallet(customer))["held"] == 30
     await world.shop.pay(order["order_id"])
@@ -245,6 +252,6 @@ async def test_more_credit_than_there_is_is_refused_and_the_cart_can_be_used_aga
     known = await world.shop.customer(customer)
     cart = await world.shop.open_cart("sku-1000000", 1)
     await world.shop.give_contact(cart["id"], known["email"], "Ada")
-    refused = await world.shop.check_out(cart, credit=50)
+    refused = await world.check_out(cart, credit=50)
     assert (refused.status, refused.json.get("code")) == (409, "insufficient_credit")
-    assert (await world.shop.check_out(cart)).status in {200, 201}
+    assert (await world.check_out(cart)).status in {200, 201}

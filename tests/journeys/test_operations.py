@@ -5,9 +5,11 @@ import json
 import secrets
 
 import pytest
-from journey import CONSUMERS, SERVICES
+from journey import CONSUMERS, SERVICES, readiness, until
 
 pytestmark = pytest.mark.journeys
+
+ASKED = "SELECT FROM ask JOIN claim ON claim_id = request_id WHERE customer_id = $1"
 
 
 async def test_a_stopped_service_finishes_what_is_in_flight(world):
@@ -16,8 +18,7 @@ async def test_a_stopped_service_finishes_what_is_in_flight(world):
     await asyncio.to_thread(world.stack.stop, "wallet")
     try:
         waiting = asyncio.create_task(world.shop.convert(customer, 25, key="in-flight"))
-        while not await world.sql("affiliates", "SELECT FROM ask"):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await until(lambda: world.sql("affiliates", ASKED, customer), bool)
         await asyncio.to_thread(world.stack.stop, "affiliates")
         reply = await waiting
         assert (reply.status, reply.data["status"]) == (202, "PROCESSING")
@@ -33,12 +34,10 @@ async def test_a_stopping_service_says_that_it_is_not_ready(world):
     await asyncio.to_thread(world.stack.stop, "wallet")
     try:
         waiting = asyncio.create_task(world.shop.convert(customer, 25))
-        while not await world.sql("affiliates", "SELECT FROM ask"):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await until(lambda: world.sql("affiliates", ASKED, customer), bool)
         stopping = asyncio.create_task(asyncio.to_thread(world.stack.stop, "affiliates"))
-        await asyncio.sleep(0.5)
-        async with world.session.get(world.stack.url("affiliates") + "/readyz") as ready:
-            assert (ready.status, (await ready.json())["reasons"]) == (503, ["shutting down"])
+        told = await until(lambda: readiness(world, "affiliates"), lambda told: "shutting down" in told[1])
+        assert told == (503, ["shutting down"])
         await waiting
         await stopping
     finally:

@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "regulars"]
 
 def regulars(folder, *words, **settings):
     environment = {**os.environ, "REGULARS_FOLDER": str(folder), **settings}
-    return subprocess.run([*COMMAND, *words], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([*COMMAND, *words], env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_an_interrupted_start_says_so_and_leaves_nothing_running(folder, endings
         for ending in endings:
             start.send_signal(ending)
             time.sleep(0.05)
-        said = start.communicate(timeout=30)[1]
+        said = start.communicate(timeout=200)[1]
     assert start.returncode == 130
     assert "answers on port" in first
     assert said.endswith("The start of the stack was interrupted: nothing of it runs any more.\n")

@@ -14,7 +14,8 @@ from regulars.trouble import Trouble
 
 STORE = ids.new("store")
 CREATED = {"slug": "a", "currency": "EUR", "locale": "en", "url": "http://a.example/"}
-FORGET = "TRUNCATE dead_letter, parked, inbox RESTART IDENTITY"
+# In the order in which a worker, which may run, comes to them.
+FORGET = "TRUNCATE inbox, parked, dead_letter RESTART IDENTITY"
 LETTER = """
     INSERT INTO dead_letter (consumer_group, topic, partition, "offset", key, headers, payload, error_class, error)
     VALUES ('{service}', 'stores', 0, {offset}, {key}, '{headers}', {payload}, '{error}', 'inbox.py:150 _once > consumers.py:7 on_it > store.py:70 keep_it > db.py:60 execute > 22012')

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Span:
-    """One span. Ids are hexadecimal; ``links`` are the ids of spans."""
+    """One span. Ids are hexadecimal, ``links`` the ids of spans; ``began`` is in nanoseconds since the epoch."""
 
     service: str
     name: str
@@ -22,6 +22,7 @@ class Span:
     span_id: str
     parent_id: str
     kind: int
+    began: int
     links: tuple[str, ...]
     attributes: dict[str, Any]
     text: str
@@ -64,6 +65,7 @@ def _span(service: str, span: Any) -> Span:
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         kind=span.kind,
+        began=span.start_time_unix_nano,
         links=tuple(link.span_id.hex() for link in span.links),
         attributes={a.key: a.value.string_value or a.value.int_value for a in span.attributes},
         text=str(span),

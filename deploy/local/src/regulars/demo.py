@@ -16,7 +16,7 @@ from regulars.trouble import Trouble
 
 out = Console(soft_wrap=True, highlight=False)
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 # What is told of what a service knows, in this order; the whole of it is one GET away.
 _TOLD = (

@@ -108,7 +108,7 @@ class Stack:
         """The process ids of all programs that run."""
         return {name: info["pid"] for name, info in supervision.processes(self.places).items() if info["pid"]}
 
-    def wait_ready(self, *names: str, seconds: float = 60) -> None:
+    def wait_ready(self, *names: str, seconds: float = starting.PATIENCE) -> None:
         """Wait until every named program answers, restarts by supervisord included.
 
         Raises:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from regulars.stack import Stack
 
 PARTS = ("postgres", "kafka")
+PATIENCE = 180.0  # seconds that a program which runs has to answer: six start at once, on a machine that may be busy
 TITLES = {"postgres": "PostgreSQL", "kafka": "Kafka"}
 Say = Callable[[str], None]
 
@@ -48,7 +49,7 @@ def parts(stack: "Stack", say: Say) -> bool:
         return True
 
 
-def wait_for(stack: "Stack", *names: str, seconds: float = 60, patient: bool = False) -> None:
+def wait_for(stack: "Stack", *names: str, seconds: float = PATIENCE, patient: bool = False) -> None:
     """Wait until the programs are ready; a patient wait allows for supervisord's restarts."""
     waits = (
         partial(waiting.until, stack.places, name, stack.missing(name), seconds, patient=patient) for name in names

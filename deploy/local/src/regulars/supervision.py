@@ -142,8 +142,9 @@ def shut_down(places: Places, groups: Sequence[Collection[str]]) -> None:
             while any(info["statename"] == "STOPPING" for info in supervisor.getAllProcessInfo()):
                 time.sleep(0.05)
         supervisor.shutdown()
-    gone = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    psutil.wait_procs(gone, timeout=60)
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):  # it may be gone already
+            psutil.Process(pid).wait(60)
     sweep(places)
 
 
