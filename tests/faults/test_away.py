@@ -60,7 +60,7 @@ async def test_while_the_wallet_is_down_what_waits_for_it_keeps_no_other_store_w
         while not all(each.done() for each in waiting):
             began = time.monotonic()
             assert (await quiet.call("GET", path)).status == 200
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 4  # who had to wait for the crowds would, until they are told 202
             await asyncio.sleep(0.2)
         told = [Counter(reply.status for reply in await each) for each in waiting]
     finally:

@@ -316,6 +316,7 @@ async def test_a_crowd_asking_for_nobodys_slug_asks_the_database_once(world):
 
 async def test_the_only_store_is_any_hosts(world):
     """A short link on a host nobody registered leads to the one store there is, and to none if there are two."""
+    await world.open_store("not-the-only-one")
     directory = Counting(world.runtime.api)
     await directory._read()
     only = next(iter(directory._by_slug.values()))
