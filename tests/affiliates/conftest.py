@@ -15,7 +15,7 @@ from serving import merchant, new_store
 from affiliates import consumers
 from affiliates.main import service
 from affiliates.store_faults import faults
-from chassis import clock, ids, known_customers, stores
+from chassis import clock, idempotency, ids, known_customers, replies, stores
 from chassis.timers import one_slice
 from chassis.verdicts import NotYet
 from contracts.affiliates import ClaimConverted
@@ -223,6 +223,13 @@ async def client(database, serve):
     return await serve(service, database)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """HTTP waits for an answer that a test gives, and for another request with its key, also on a slow machine."""
+    monkeypatch.setattr(replies.Waiters.wait, "__defaults__", (60.0,))
+    monkeypatch.setattr(idempotency, "WAIT", 60.0)
+
+
 @pytest.fixture
 async def shop(client):
     """A store in EUR; its books are proven after every test."""
@@ -234,6 +241,15 @@ async def shop(client):
     await shop.hear(stores.on_store_created, [event])
     yield shop
     assert await shop.faults() == shop.expected
+
+
+@pytest.fixture
+async def alone(shop):
+    """Timers, which are of all stores, find nothing that other tests left."""
+    await shop.rows("UPDATE commission SET payable_at = 'infinity' WHERE state = 'pending'")
+    await shop.rows("UPDATE verdict SET open = false")
+    await shop.rows("UPDATE known_customer SET followed_into = merged_into WHERE merged_into IS NOT NULL")
+    await shop.rows("DELETE FROM look_again")
 
 
 @pytest.fixture

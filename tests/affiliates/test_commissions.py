@@ -18,7 +18,7 @@ from affiliates.program import DEFAULT, OwnTerms, Terms, deal
 from chassis import ids
 from contracts.ids import CUSTOMER, STORE
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
+NOW = datetime(2100, 1, 1, tzinfo=UTC)  # orders are completed before
 STORE_ID = ids.new(STORE)
 AFFILIATE_CUSTOMER = ids.new(CUSTOMER)
 REFERRER = Referrer("aff_1", AFFILIATE_CUSTOMER)

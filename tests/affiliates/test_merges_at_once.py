@@ -289,7 +289,7 @@ async def test_a_merge_waits_for_no_commission_and_no_claim(shop, impatient):
     async with shop.worker.transaction() as conn:
         await conn.rows("SELECT 1 FROM commission WHERE store_id = $1 FOR UPDATE", shop.store_id)
         await conn.rows("SELECT 1 FROM claim WHERE store_id = $1 FOR UPDATE", shop.store_id)
-        await asyncio.wait_for(shop.follow(), 4)
+        await asyncio.wait_for(shop.follow(), 20)
     assert (await shop.buckets(new))["available"] == 7
 
 
@@ -330,6 +330,7 @@ async def test_a_merge_that_fails_keeps_no_other_waiting(shop, monkeypatch):
     left = {each["customer_id"] for each in (await shop.client.get("/dev/v1/affiliates")).data}
     assert left == {customers[0], customers[1], customers[3]}
     failing = False
+    await shop.rows("UPDATE look_again SET due_at = due_at + interval '1 hour' WHERE store_id = $1", shop.store_id)
     await shop.follow()
     assert len((await shop.client.get("/dev/v1/affiliates")).data) == 3  # it waits its time
     await shop.rows("UPDATE look_again SET due_at = now() WHERE store_id = $1", shop.store_id)

@@ -12,6 +12,7 @@ from chassis import ids
 from chassis.timers import one_slice
 from contracts.affiliates import CommissionPayable, CommissionReversed
 
+pytestmark = pytest.mark.usefixtures("alone")
 MATURE, *_ = timers.ALL
 
 

@@ -1,6 +1,7 @@
 """The store's program: its terms, their history, what is agreed with single affiliates, and who did what (A2)."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 from serving import merchant
@@ -101,9 +102,11 @@ async def test_changes_at_once_lose_nothing(shop):
 async def test_without_the_lock_changes_are_lost(shop, monkeypatch):
     """Planted: the same without the advisory lock, everybody reading before anybody writes."""
 
+    everybody = asyncio.Barrier(2)
+
     async def unlocked(conn, store_id):
         found = await store_program.terms_now(conn, store_id)
-        await asyncio.sleep(0.1)
+        await everybody.wait()
         return found
 
     monkeypatch.setattr(store_program, "lock_terms", unlocked)
@@ -136,7 +139,7 @@ async def test_terms_follow_each_other_though_the_clock_goes_back(shop, later):
     await shop.program(waiting_days=2)
     newer, older, _ = (await shop.client.get(f"{URL}/history")).data
     assert (newer["waiting_days"], older["waiting_days"]) == (2, 1)
-    assert newer["since"] > older["since"]
+    assert datetime.fromisoformat(newer["since"]) > datetime.fromisoformat(older["since"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
+import pytest
 from affiliates_in_database import Stored
 from affiliates_in_memory import BEFORE, CODES, KIN, PEOPLE, START, STRANGER, Memory
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from affiliates.enrolment import State
 from affiliates.program import OwnTerms, Terms, Tier
 from chassis import ids
 from contracts.ids import CLAIM, ORDER, WALLET_ENTRY
+
+pytestmark = pytest.mark.timeout(1_500)  # they take minutes where much else is at work
 
 SLOTS, SOME = st.sampled_from(range(4)), st.integers(0, 1000)
 PARTS = st.sampled_from([0.1, 0.5, 1, 1, 2])

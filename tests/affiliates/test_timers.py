@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from handling import somebody_waits
 
 from affiliates import reattribution, store_commissions, store_reattribution, timers
@@ -9,6 +10,7 @@ from affiliates.changes import keep_commissions
 from chassis import clock
 from chassis.timers import one_slice
 
+pytestmark = pytest.mark.usefixtures("alone")
 MATURE, SUSPECTS, _, FORGET = timers.ALL
 
 
@@ -44,7 +46,7 @@ async def test_an_affiliate_at_work_is_left_for_the_next_beat(shop, later):
     later(days=14.1)
     async with shop.worker.transaction() as conn:
         await conn.row("SELECT 1 FROM affiliate WHERE customer_id = $1 FOR UPDATE", customer)
-        assert await asyncio.wait_for(one_slice(shop.worker, MATURE), 2) == 0
+        assert await asyncio.wait_for(one_slice(shop.worker, MATURE), 20) == 0
     assert await one_slice(shop.worker, MATURE) == 1
 
 

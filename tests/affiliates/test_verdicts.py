@@ -11,6 +11,7 @@ from contracts.affiliates import CommissionHeld
 from contracts.fraud import Decision, ScreeningDecided
 from contracts.ids import CART, RULE, SCREENING, STORE
 
+pytestmark = pytest.mark.usefixtures("alone")
 MATURE, SUSPECTS = timers.ALL[:2]
 
 

@@ -62,7 +62,7 @@ class Stored:
         self.run(self._found())
 
     def run(self, what):
-        return asyncio.run_coroutine_threadsafe(what, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(what, self.loop).result(120)
 
     async def _found(self):
         async with self.worker.transaction() as conn:
