@@ -1,23 +1,20 @@
 """Customers who are merged: their affiliates follow them, or become one, with all their money and once."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from merges import two
-from payout_desk import ask, some
-from serving import merchant
+from payout_desk import some
 
-from affiliates import merging, store_referrals, timers
-from affiliates.enrolment import Affiliate, State, was_active
+from affiliates import merging, timers
+from affiliates.enrolment import Affiliate, State
 from affiliates.journal import Balances, Bucket
-from chassis import clock, ids
+from chassis import ids
 from chassis.timers import one_slice
 from contracts.affiliates import AffiliateEnrolled, AffiliateSuspended, ClaimFailed, CommissionReversed, LinkAdded
 from contracts.ids import CUSTOMER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 
 
 async def test_an_affiliate_follows_their_customer(shop):
@@ -44,7 +41,7 @@ async def test_who_is_an_affiliate_by_a_merge_takes_and_does_not_enrol_again(sho
     assert (await shop.convert(new, 4)).status == 202
     await shop.follow()
     await shop.answer()
-    assert {k: v for k, v in (await shop.buckets(new)).items() if v} == {"available": 6, "converted": 4}
+    assert some(await shop.buckets(new)) == {"available": 6, "converted": 4}
 
 
 @pytest.mark.usefixtures("alone")
@@ -70,106 +67,8 @@ async def test_two_affiliates_become_one_with_all_their_money(shop, later, impat
     assert await one_slice(shop.worker, timers.ALL[0]) == 2
     await shop.answer(count=2)
     assert await shop.buckets(old) == await shop.buckets(new)
-    after = {name: value for name, value in (await shop.buckets(new)).items() if value}
+    after = some(await shop.buckets(new))
     assert after == {"available": 21, "converted": 5}
-
-
-async def test_what_orders_become_counts_for_the_one_who_is_left(shop):
-    old, new = await two(shop)
-    order = await shop.order(code="old-code")
-    await shop.merge(old, new)
-    await shop.follow()
-    await shop.complete(order.model_copy(update={"version": 2, "base_remaining_minor": 3_000}))
-    await shop.order(code="old-code", base=5_000)
-    assert (await shop.buckets(new))["available"] == 8
-    codes = {link["code"] for link in (await shop.client.get(f"/dev/v1/customers/{new}/affiliate/links")).data}
-    assert codes == {"old-code", "new-code"}
-
-
-async def reasons(shop, code):
-    """Why orders with a code earned nothing, the first one first."""
-    rows = await shop.rows(
-        "SELECT reason FROM commission WHERE (store_id, code) = ($1, $2) ORDER BY earned_at", shop.store_id, code
-    )
-    return [row["reason"] for row in rows]
-
-
-async def test_an_order_from_before_a_merge_counts_by_where_whose_link_it_was_stood(shop, later):
-    """The first is suspended from the second day to the fourth, and becomes the second on the fifth, who becomes the
-    third on the seventh. The second is never suspended, the third from the sixth day on, so that all are by then."""
-    began = clock.now()
-    first, second, third = [await shop.enrol(f"code-{n}") for n in range(3)]
-    for day, step, who in ((2, "suspend", first), (4, "reactivate", first)):
-        later(days=day)
-        await shop.step(who, step)
-    later(days=5)
-    await shop.merge(first, second)
-    await shop.follow()
-    later(days=6)
-    await shop.step(third, "suspend")
-    later(days=7)
-    await shop.merge(second, third)
-    await shop.follow()
-    later(days=8)
-    await shop.step(third, "reactivate")
-    later(days=9)
-    for code, expected in (
-        ("code-0", [None, "not_active", None, None, None, "not_active", None]),
-        ("code-1", [None, None, None, None, None, "not_active", None]),
-        ("code-2", [None, None, None, None, "not_active", "not_active", None]),
-    ):
-        for day in (1, 3, 4.5, 5.5, 6.5, 7.5, 8.5):
-            await shop.order(code=code, first_completed_at=began + timedelta(days=day))
-        assert await reasons(shop, code) == expected
-
-
-async def test_an_order_from_before_a_merge_with_one_who_only_waits_is_paid(shop, later):
-    old, new = await shop.enrol("old-code"), await shop.customer()
-    path = f"/dev/v1/customers/{new}/affiliate"
-    assert (await shop.client.post(path, {"code": "new-code", "state": "pending"})).status == 201
-    later(days=1)
-    done = clock.now()
-    later(days=2)
-    await shop.merge(old, new)
-    await shop.follow()
-    for code in ("old-code", "new-code"):
-        await shop.order(code=code, first_completed_at=done)
-    assert [await reasons(shop, code) for code in ("old-code", "new-code")] == [[None], ["not_active"]]
-
-
-async def test_of_where_two_stood_is_read_what_decides(shop):
-    """Also where a clock was put back: what was written last decides from its moment on."""
-    customers = await two(shop)
-    hours = [5, 9, 2, 7, 6, 12, 3, 4, 11, 8]
-    for customer in customers:
-        await shop.step(customer, "suspend")
-        (row,) = await shop.rows("SELECT affiliate_id FROM affiliate WHERE customer_id = $1", customer)
-        for nth, hour in enumerate(hours):
-            await shop.rows(
-                "INSERT INTO standing (store_id, affiliate_id, since, state) VALUES ($1, $2, $3, $4)",
-                *(shop.store_id, row["affiliate_id"], NOW + timedelta(hours=hour), ("active", "suspended")[nth % 2]),
-            )
-        hours.reverse()
-    await shop.merge(*customers)
-    await shop.follow()
-    await shop.rows(
-        "UPDATE link SET owned_until = ARRAY[$2::timestamptz] WHERE store_id = $1 AND code = 'old-code'",
-        *(shop.store_id, NOW + timedelta(hours=6.5)),
-    )
-
-    async def standings(since):
-        codes = [(shop.store_id, "old-code"), (shop.store_id, "new-code")]
-        async with shop.worker.transaction() as conn:
-            found = await store_referrals.referrals_of(conn, codes, {shop.store_id: since})
-        return [found[code].standings for code in codes]
-
-    moments = [NOW + timedelta(minutes=minutes) for minutes in range(0, 13 * 60, 29)]
-    everything = await standings(datetime.min.replace(tzinfo=UTC))
-    for nth, since in enumerate(moments):
-        for part, whole in zip(await standings(since), everything, strict=True):
-            assert [was_active(part, moment, MINUTE) for moment in moments[nth:]] == [
-                was_active(whole, moment, MINUTE) for moment in moments[nth:]
-            ]
 
 
 async def test_debt_moves_too_and_is_paid_by_what_the_other_has(shop, impatient):
@@ -182,7 +81,7 @@ async def test_debt_moves_too_and_is_paid_by_what_the_other_has(shop, impatient)
     assert (await shop.buckets(old))["debt"] == 10
     await shop.merge(old, new)
     await shop.follow()
-    shown = {name: value for name, value in (await shop.buckets(new)).items() if value}
+    shown = some(await shop.buckets(new))
     assert shown == {"debt": 7, "converted": 10}
 
 
@@ -261,32 +160,6 @@ async def test_payout_addresses_are_kept_from_when_they_were_first_used(shop):
     assert [tuple(row) for row in rows] == [(new, "a", days[0]), (new, "b", days[2])]
 
 
-async def test_what_was_asked_for_in_vain_is_shown_to_who_is_left(shop):
-    old, new = await two(shop)
-    await shop.program(custom_links_need_approval=True)
-    portal = shop.client.as_(merchant(shop.store_id, ["customers.read", "customers.write"]))
-    for customer, reason in ((old, "ours"), (new, "still ours")):
-        await portal.post(f"/dev/v1/customers/{customer}/affiliate/links", {"code": "wanted"})
-        await shop.client.post("/dev/v1/affiliates/links/wanted/reject", {"reason": reason})
-    await portal.post(f"/dev/v1/customers/{old}/affiliate/links", {"code": "brand"})
-    await shop.client.post("/dev/v1/affiliates/links/brand/reject", {"reason": "no"})
-    await shop.merge(old, new)
-    await shop.follow()
-    links = (await shop.client.get(f"/dev/v1/customers/{new}/affiliate/links")).data
-    rejected = {link["code"]: link["reason"] for link in links if link["state"] == "rejected"}
-    assert rejected == {"wanted": "still ours", "brand": "no"}
-
-
-async def test_an_own_purchase_stays_one_when_affiliates_become_one(shop):
-    old, new = await two(shop)
-    order = await shop.order(code="old-code", customer_id=old)
-    await shop.merge(old, new)
-    await shop.follow()
-    await shop.complete(order.model_copy(update={"version": 2, "current_customer_id": new}))
-    (shown,) = (await shop.client.get("/dev/v1/affiliates/commissions")).data
-    assert (shown["status"], shown["customer_id"]) == ("declined", new)
-
-
 async def test_what_was_taken_and_then_held_is_taken_also_by_who_became_another(shop, impatient):
     old, new = await two(shop)
     await shop.enrol("third-code")
@@ -299,67 +172,6 @@ async def test_what_was_taken_and_then_held_is_taken_also_by_who_became_another(
     await shop.follow()
     given = await shop.client.post(f"{path}/reattribute", {"code": "third-code", "note": "x"}, key="give")
     assert (given.status, given.code) == (409, "commission_taken")
-
-
-async def test_the_lists_of_who_is_left_have_what_both_had(shop, impatient):
-    old, new = await two(shop)
-    for code in ("old-code", "new-code", "old-code"):
-        await shop.order(code=code)
-    for customer in (old, new, old):
-        await shop.convert(customer, 1)
-    paths = {
-        f"/dev/v1/customers/{new}/affiliate/commissions": "id",
-        f"/dev/v1/affiliates/commissions?customer_id={new}": "id",
-        f"/dev/v1/customers/{new}/affiliate/claims": "claim_id",
-        f"/dev/v1/affiliates/claims?customer_id={new}": "claim_id",
-    }
-    (all_,) = [(await shop.client.get("/dev/v1/affiliates/commissions")).data]
-    await shop.merge(old, new)
-    await shop.follow()
-    for path, name in paths.items():
-        whole = (await shop.client.get(path)).data
-        paged, cursor = [], ""
-        for _ in range(3):
-            page = await shop.client.get(f"{path}{'&' if '?' in path else '?'}limit=1{cursor}")
-            paged += page.data
-            cursor = f"&cursor={page.json['next_cursor']}"
-        assert [each[name] for each in paged] == sorted((each[name] for each in whole), reverse=True)
-        assert len({each[name] for each in whole}) == 3
-    shown = (await shop.client.get(f"/dev/v1/affiliates/commissions?customer_id={new}")).data
-    assert [each["id"] for each in shown] == [each["id"] for each in all_]
-    assert {each["customer_id"] for each in shown} == {new}
-    claims = (await shop.client.get(f"/dev/v1/affiliates/claims?customer_id={old}")).data
-    assert {each["customer_id"] for each in claims} == {new}
-    days = (await shop.client.get(f"/dev/v1/customers/{new}/affiliate/clicks")).data
-    assert sum(day["sales"] for day in days[-2:]) == 3  # today, and if it is midnight yesterday
-    one = await shop.client.get(f"/dev/v1/customers/{new}/affiliate/claims/{claims[0]['claim_id']}")
-    assert one.data["claim_id"] == claims[0]["claim_id"]
-
-
-async def test_a_list_under_way_goes_on_though_its_affiliate_becomes_another(shop):
-    old, new = await two(shop)
-    for code in ("old-code", "new-code", "old-code"):
-        await shop.order(code=code)
-    for customer in (old, new, old):
-        assert (await ask(shop, customer, amount=1)).status == 201
-    paths = {
-        f"/dev/v1/customers/{old}/affiliate/commissions?": "id",
-        f"/dev/v1/affiliates/commissions?customer_id={old}&": "id",
-        f"/dev/v1/customers/{old}/affiliate/claims?": "claim_id",
-        f"/dev/v1/affiliates/claims?customer_id={old}&": "claim_id",
-    }
-    first = {path: (await shop.client.get(f"{path}limit=1")).json for path in paths}
-    table = f"/dev/v1/affiliates/commissions.csv?customer_id={old}&limit=1"
-    (link,) = re.findall("<(.*)>", (await shop.client.get(table)).headers["link"])
-    await shop.merge(old, new)
-    await shop.follow()
-    for path, name in paths.items():
-        page, rest = first[path], (await shop.client.get(f"{path}cursor={first[path]['next_cursor']}")).data
-        assert [each[name] for each in page["data"] + rest] == [
-            each[name] for each in (await shop.client.get(path.rstrip("?&"))).data
-        ]
-        assert len(rest) == 2
-    assert (await shop.client.get(link)).status == 200
 
 
 async def test_who_became_one_by_way_of_another_is_whose_is_left(shop, impatient):
@@ -377,35 +189,6 @@ async def test_who_became_one_by_way_of_another_is_whose_is_left(shop, impatient
     (failed,) = await shop.announced(ClaimFailed)
     assert failed.customer_id == third
     assert len({event.affiliate_id for event in await shop.announced(CommissionReversed)}) == 1
-
-
-async def test_a_tier_counts_what_who_became_another_had_sold(shop):
-    old, new = await two(shop)
-    await shop.enrol("third-code")
-    await shop.program(rate_tiers=[{"from": 500, "percent": 20}])
-    await shop.order(code="old-code", base=60_000)
-    await shop.order(code="third-code")
-    (commission, _) = (await shop.client.get("/dev/v1/affiliates/commissions")).data
-    await shop.merge(old, new)
-    await shop.follow()
-    body = {"code": "new-code", "note": "x"}
-    path = f"/dev/v1/affiliates/commissions/{commission['id']}/reattribute"
-    assert (await shop.client.post(path, body, key="give")).data["rate_percent"] == 20
-
-
-async def test_another_affiliates_movements_are_not_shown(shop):
-    ann, bob, carol = [await shop.enrol(f"{name}-code") for name in ("ann", "bob", "carol")]
-    await shop.order(code="ann-code")
-    (commission,) = (await shop.client.get("/dev/v1/affiliates/commissions")).data
-    body = {"code": "bob-code", "note": "x"}
-    assert (
-        await shop.client.post(f"/dev/v1/affiliates/commissions/{commission['id']}/reattribute", body, key="give")
-    ).status == 200
-    path = f"/dev/v1/customers/{bob}/affiliate/commissions/{commission['id']}"
-    before = (await shop.client.get(path)).data["history"]
-    await shop.merge(ann, carol)
-    await shop.follow()
-    assert (await shop.client.get(path)).data["history"] == before
 
 
 async def test_merged_money_that_is_left_behind_is_found(shop, monkeypatch):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from commission_desk import do
 from handling import somebody_waits
 from merges import FOLLOW, two
 from payout_desk import OTHER_TRON, act, ask, payout, some
@@ -133,9 +134,7 @@ async def test_nobody_is_refused_for_good_for_the_state_of_half_of_a_person(shop
 
 
 async def give(shop, order, code, key):
-    ((shown,),) = [(await shop.client.get(f"/dev/v1/affiliates/commissions?order_id={order.order_id}")).data]
-    path = f"/dev/v1/affiliates/commissions/{shown['id']}/reattribute"
-    return await shop.client.post(path, {"code": code, "note": "x"}, key=key)
+    return await do(shop, order, "reattribute", key=key, code=code, note="x")
 
 
 async def test_a_commission_is_not_taken_while_the_other_half_may_have_it(shop, impatient):

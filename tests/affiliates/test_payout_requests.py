@@ -8,6 +8,7 @@ from dying import dies
 from handling import slowly
 from payout_desk import (
     ASKED,
+    ETHEREUM,
     TRON,
     act,
     ask,
@@ -23,8 +24,6 @@ from affiliates import consumers, store
 from contracts.affiliates import (
     PayoutRequested,
 )
-
-ETHEREUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
 async def test_the_reply_is_the_one_of_the_seed(shop, customer):

@@ -4,17 +4,15 @@ import asyncio
 
 import pytest
 from dying import dies
-from handling import slowly, somebody_waits
+from handling import somebody_waits
 from payout_desk import (
     ASKED,
     BODIES,
     HASH,
-    OTHER_TRON,
     TO,
     TRON,
     act,
     ask,
-    codes,
     done,
     payout,
     shown,
@@ -24,11 +22,9 @@ from payout_desk import (
 )
 from serving import merchant, new_store
 
-from affiliates import store_payouts, timers
+from affiliates import timers
 from chassis import clock, ids
 from contracts.ids import CLAIM, CUSTOMER
-
-ETHEREUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
 async def test_a_payout_is_approved_sent_and_confirmed(shop, customer):
@@ -119,61 +115,6 @@ async def test_two_persons_at_once_are_two(shop, customer):
     assert sorted(reply.data["status"] for reply in heard) == ["APPROVED", "PENDING"]
 
 
-async def test_another_address_rests(shop, customer, later):
-    await shop.program(cooling_days=3)
-    first, second = await payout(shop, customer, amount=1), await payout(shop, customer, amount=1, address=OTHER_TRON)
-    assert (await act(shop, first, "approve")).status == 200
-    until = (await shown(shop, second))["approvable_at"]
-    reply = await act(shop, second, "approve")
-    assert (reply.status, reply.code) == (409, "cooling_period")
-    assert until[:19] in reply.json["detail"]
-    later(days=3)
-    assert (await act(shop, second, "approve")).data["status"] == "APPROVED"
-    third = await payout(shop, customer, amount=1, address=OTHER_TRON)
-    assert (await act(shop, third, "approve")).status == 200
-
-
-async def test_nobody_sits_out_the_rest_of_an_address_by_a_rejected_request(shop, customer, later):
-    await shop.program(cooling_days=7)
-    await payout(shop, customer, amount=1)
-    stolen = await payout(shop, customer, "REJECTED", amount=1, address=OTHER_TRON)
-    later(days=7.1)
-    again = await payout(shop, customer, amount=1, address=OTHER_TRON)
-    assert (await act(shop, again, "approve")).code == "cooling_period"
-    later(days=14.2)
-    assert (await act(shop, again, "approve")).status == 200
-    assert (await act(shop, stolen, "reject")).status == 200  # what was rejected already ends nothing anew
-    third = await payout(shop, customer, amount=1, address=OTHER_TRON)
-    assert (await act(shop, third, "approve")).status == 200
-
-
-@pytest.mark.parametrize(
-    "same",
-    [[{"address": OTHER_TRON}] * 2, [{"address": ETHEREUM, "network": each} for each in ("ethereum", "polygon")]],
-)
-async def test_what_waited_with_a_rejected_request_rests_from_its_own(shop, customer, later, same):
-    await shop.program(cooling_days=7)
-    await payout(shop, customer, amount=1)
-    stolen = await payout(shop, customer, amount=1, **same[0])
-    later(days=6)
-    waiting = await payout(shop, customer, amount=1, **same[1])
-    before = (await shown(shop, waiting))["approvable_at"]
-    assert (await act(shop, stolen, "reject")).status == 200
-    assert (await shown(shop, waiting))["approvable_at"] > before
-    later(days=12.9)
-    assert (await act(shop, waiting, "approve")).code == "cooling_period"
-    later(days=13.1)
-    assert (await act(shop, waiting, "approve")).status == 200
-
-
-async def test_the_only_address_does_not_rest_though_a_request_was_rejected(shop, customer):
-    await shop.program(cooling_days=7)
-    await payout(shop, customer, "REJECTED", amount=1)
-    waiting, other = [await payout(shop, customer, amount=1) for _ in range(2)]
-    assert (await act(shop, other, "reject")).status == 200
-    assert (await act(shop, waiting, "approve")).status == 200
-
-
 async def test_a_suspended_affiliate_is_not_paid_but_refused_and_what_was_sent_goes_on(shop, customer):
     pending, approved, sent = [
         await payout(shop, customer, status, amount=1) for status in ("PENDING", "APPROVED", "SENT")
@@ -207,88 +148,6 @@ async def test_who_owes_is_not_paid_and_the_money_of_a_rejected_payout_pays_what
     assert (await act(shop, sent, "fail")).data["status"] == "FAILED"
     assert some(await shop.buckets(customer)) == {"paid": 20, "debt": 20}
     assert await shop.requests() == []
-
-
-@pytest.mark.parametrize("given", ["", "cd" * 31, f"0x{HASH}", "z" * 64])
-async def test_a_transaction_is_one_of_its_network(shop, customer, given):
-    claim_id = await payout(shop, customer, "APPROVED")
-    reply = await act(shop, claim_id, "sent", {"transaction_hash": given})
-    assert codes(reply) == [("/transaction_hash", "transaction_hash_invalid")]
-    assert (await shown(shop, claim_id))["status"] == "APPROVED"
-
-
-async def test_one_transaction_is_one_payout(shop, customer):
-    await payout(shop, customer, "SENT", amount=1)
-    other = await payout(shop, customer, "APPROVED", amount=1)
-    reply = await act(shop, other, "sent", {"transaction_hash": f" {HASH.upper()}"})
-    assert (reply.status, reply.code) == (409, "transaction_known")
-    assert "shared" in reply.json["detail"]
-    assert (await shown(shop, other))["status"] == "APPROVED"
-
-
-@pytest.mark.parametrize("shared", [True, False])
-async def test_the_transaction_of_a_payout_that_failed_is_free_for_another(shop, customer, shared):
-    failed = await payout(shop, customer, "APPROVED", amount=1)
-    assert (await act(shop, failed, "sent", {"transaction_hash": HASH, "shared": shared})).status == 200
-    assert (await act(shop, failed, "fail")).data["transaction_hash"] == HASH
-    other = await payout(shop, customer, "SENT", amount=1)
-    assert (await shown(shop, other))["transaction_hash"] == HASH
-    third = await payout(shop, customer, "APPROVED", amount=1)
-    assert (await act(shop, third, "sent")).code == "transaction_known"
-
-
-@pytest.mark.parametrize("first", [True, False])
-async def test_a_transaction_that_staff_share_pays_several(shop, customer, first):
-    one, two, three = [await payout(shop, customer, "APPROVED", amount=1) for _ in range(3)]
-    transfer = {"transaction_hash": HASH}
-    assert (await act(shop, one, "sent", transfer | {"shared": first})).status == 200
-    reply = await act(shop, two, "sent", transfer | {"shared": True})
-    assert (reply.status, reply.data["transaction_hash"]) == (200, HASH)
-    assert (await act(shop, three, "sent", transfer)).code == "transaction_known"
-    assert (await act(shop, one, "sent", transfer)).status == 200  # it is done already
-    for claim_id, shared in ((one, first), (two, True)):
-        assert (await act(shop, claim_id, "confirm")).data["status"] == "CONFIRMED"
-        noted = (await shop.client.get(f"/dev/v1/affiliates/activity?subject={claim_id}")).data
-        assert [each["detail"]["transaction_shared"] for each in noted] == [shared, shared, False]
-
-
-@pytest.mark.parametrize("shared", ["yes", 1, None])
-async def test_shared_is_said_by_true_or_false(shop, customer, shared):
-    claim_id = await payout(shop, customer, "APPROVED")
-    assert (await act(shop, claim_id, "sent", {"transaction_hash": HASH, "shared": shared})).status == 422
-
-
-async def test_one_transaction_is_one_payout_also_of_two_affiliates_at_once(shop, customer, monkeypatch):
-    """They have no lock in common but that of the transaction."""
-    monkeypatch.setattr(store_payouts, "lock_transaction", slowly(store_payouts.lock_transaction))
-    other = await shop.enrol("other")
-    await shop.order(base=25_000, code="other")
-    payouts = [await payout(shop, each, "APPROVED") for each in (customer, other)]
-    heard = await asyncio.gather(*(act(shop, each, "sent") for each in payouts))
-    assert sorted(reply.status for reply in heard) == [200, 409]
-
-
-async def test_a_shared_transaction_is_several_payouts_also_at_once(shop, customer):
-    claims = [await payout(shop, customer, "APPROVED", amount=1) for _ in range(3)]
-    other = await shop.enrol("other")
-    await shop.order(base=25_000, code="other")
-    claims += [await payout(shop, other, "APPROVED", amount=1) for _ in range(3)]
-    transfer = {"transaction_hash": HASH, "shared": True}
-    heard = await asyncio.gather(*(act(shop, each, "sent", transfer) for each in claims))
-    assert {reply.status for reply in heard} == {200}
-
-
-async def test_the_database_refuses_a_transaction_of_two_that_do_not_share_it(shop, customer, monkeypatch):
-    """Planted: nobody looks whether it is known."""
-
-    async def unlocked(*_):
-        return True
-
-    monkeypatch.setattr(store_payouts, "lock_transaction", unlocked)
-    await payout(shop, customer, "SENT", amount=1)
-    other = await payout(shop, customer, "APPROVED", amount=1)
-    assert (await act(shop, other, "sent")).status == 500
-    assert (await shown(shop, other))["status"] == "APPROVED"
 
 
 @pytest.mark.parametrize("reason", [None, "", "  ", "x" * 501, 5])
@@ -352,57 +211,6 @@ async def test_what_moves_money_needs_a_key_and_is_done_once_by_it(shop, custome
     for action in ("approve", "sent"):
         path = f"/dev/v1/affiliates/payouts/{claim_id}/{action}"
         assert (await shop.client.post(path, BODIES.get(action))).code == "claim_status"
-
-
-async def test_a_payout_is_settled_into_the_store_balance(shop, customer):
-    await shop.program(conversion_bonus_percent=10)
-    claim_id = await payout(shop, customer, "APPROVED")
-    reply, (request,) = await asyncio.gather(act(shop, claim_id, "settle"), shop.answer())
-    assert (reply.status, reply.data) == (200, await shown(shop, claim_id))
-    assert (request.claim_id, request.amount_minor, request.customer_id) == (claim_id, 700, customer)
-    expected = {"type": "payout", "status": "COMPLETED", "amount": 7, "bonus": 0, "new_balance": 25}
-    assert expected.items() <= reply.data.items()
-    assert some(await shop.buckets(customer)) == {"available": 18, "converted": 7}
-    again = await act(shop, claim_id, "settle")
-    assert (again.status, again.data) == (200, reply.data)
-    assert len(await shop.requests()) == 1
-    assert [action for _, action, _ in await done(shop, claim_id)] == ["payout.approve", "payout.settle"]
-
-
-async def test_while_the_wallet_is_silent_a_settled_payout_is_processing(shop, customer, impatient):
-    claim_id = await payout(shop, customer)
-    heard = [await act(shop, claim_id, "settle", key=key) for key in ("k", "k", None)]
-    assert {(reply.status, reply.data["status"]) for reply in heard} == {(202, "PROCESSING")}
-    assert {reply.headers["location"] for reply in heard} == {f"/dev/v1/affiliates/payouts/{claim_id}"}
-    for action in BODIES:
-        assert (await act(shop, claim_id, action)).code == "claim_status"
-    assert some(await shop.buckets(customer)) == {"available": 18, "requested": 7}
-    await shop.answer()
-    final = await act(shop, claim_id, "settle", key="k")
-    assert (final.status, final.data["status"]) == (200, "COMPLETED")
-    assert (await act(shop, claim_id, "settle", key="k")).body == final.body
-    assert len(await shop.requests()) == 1
-
-
-@pytest.mark.parametrize(("reason", "code"), [("balance_cap", "balance_cap"), ("balance_limit", "conversion_refused")])
-async def test_what_the_wallet_refuses_is_available_again(shop, customer, reason, code):
-    claim_id = await payout(shop, customer)
-    reply, _ = await asyncio.gather(
-        act(shop, claim_id, "settle"), shop.answer(lambda request: shop.refused(request, reason))
-    )
-    assert (reply.status, reply.code) == (409, code)
-    assert (await act(shop, claim_id, "settle")).code == code
-    assert some(await shop.buckets(customer)) == {"available": 25}
-    assert (await shown(shop, claim_id))["status"] == "FAILED"
-    assert (await act(shop, claim_id, "fail")).code == "claim_status"
-    assert len(await shop.requests()) == 1
-
-
-async def test_settling_and_rejecting_at_once_ends_one_way(shop, customer, impatient):
-    claim_id = await payout(shop, customer)
-    settled, rejected = await asyncio.gather(act(shop, claim_id, "settle"), act(shop, claim_id, "reject"))
-    assert {settled.status, rejected.status} in ({202, 409}, {200, 409})
-    assert len(await shop.requests()) == (settled.status == 202)
 
 
 @pytest.mark.parametrize(

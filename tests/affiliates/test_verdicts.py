@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from commission_desk import buckets, do, seen
 
 from affiliates import consumers, timers
 from chassis import ids
@@ -26,21 +27,10 @@ async def heard(shop, verdict):
     await one_slice(shop.worker, SUSPECTS)
 
 
-async def seen(shop, order):
-    """An order's commission as staff see it."""
-    (found,) = (await shop.client.get(f"/dev/v1/affiliates/commissions?order_id={order.order_id}")).data
-    return found
-
-
 async def staff(shop, order, verb, **body):
-    path = f"/dev/v1/affiliates/commissions/{(await seen(shop, order))['id']}/{verb}"
-    reply = await shop.client.post(path, body or None, key=ids.new("key"))
+    reply = await do(shop, order, verb, **body)
     assert reply.status == 200, reply.body
     return reply.data["status"]
-
-
-async def buckets(shop, customer):
-    return {name: value for name, value in (await shop.buckets(customer)).items() if value}
 
 
 @pytest.mark.parametrize("decision", [Decision.REVIEW, Decision.BLOCK])

@@ -15,6 +15,7 @@ from contracts.affiliates import (
 
 TRON = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
 OTHER_TRON = "TLa2f6VPqDgRE67v1736s7bJ8Ray5wYjU7"
+ETHEREUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 HASH = "ab" * 32
 ASKED = {"amount": 7, "asset": "usdt", "address": TRON, "network": "tron", "note": "Pay out weekly affiliate earnings"}
 TOLD = {
