@@ -13,20 +13,25 @@ from chassis import clock
 from chassis.verdicts import NotYet
 
 
-async def test_a_version_that_comes_while_a_commission_is_given_away_waits_for_whom_it_is_then(shop):
-    """Who waited for the one affiliate has not locked the other: it comes again, and changes what the other has."""
-    first, second = await shop.enrol("first"), await shop.enrol("second")
-    order = await shop.order(code="first")
-    refund = order.model_copy(update={"version": 2, "base_remaining_minor": 5_000})
+async def comes_while_it_is_given_away(shop, version, code):
+    """Staff give an order's commission to whom the code belongs, while a version waits for it: that one has to come again."""
     async with shop.worker.transaction() as conn:
-        grounds = await store_reattribution.lock_grounds(conn, (shop.store_id, order.order_id), "second")
-        coming = asyncio.create_task(shop.complete(refund))
+        grounds = await store_reattribution.lock_grounds(conn, (shop.store_id, version.order_id), code)
+        coming = asyncio.create_task(shop.complete(version))
         await somebody_waits(shop.worker)
         after = reattribution.decide(grounds, clock.now())
         await changes.keep_commissions(conn, [(grounds.commission, after)], clock.now())
     with pytest.raises(NotYet) as verdict:
         await coming
-    assert verdict.value.events == [refund]
+    assert verdict.value.events == [version]
+
+
+async def test_a_version_that_comes_while_a_commission_is_given_away_waits_for_whom_it_is_then(shop):
+    """Who waited for the one affiliate has not locked the other: it comes again, and changes what the other has."""
+    first, second = await shop.enrol("first"), await shop.enrol("second")
+    order = await shop.order(code="first")
+    refund = order.model_copy(update={"version": 2, "base_remaining_minor": 5_000})
+    await comes_while_it_is_given_away(shop, refund, "second")
     await shop.complete(refund)
     assert (await buckets(shop, first), await buckets(shop, second)) == ({}, {"available": 5})
 
@@ -122,14 +127,7 @@ async def test_nobodys_commission_is_not_decided_twice_at_once(shop):
     customer = await shop.enrol()
     order = await shop.order(code="typo")
     later = order.model_copy(update={"version": 2, "base_remaining_minor": 5_000})
-    async with shop.worker.transaction() as conn:
-        grounds = await store_reattribution.lock_grounds(conn, (shop.store_id, order.order_id), "creator123")
-        coming = asyncio.create_task(shop.complete(later))
-        await somebody_waits(shop.worker)
-        after = reattribution.decide(grounds, clock.now())
-        await changes.keep_commissions(conn, [(grounds.commission, after)], clock.now())
-    with pytest.raises(NotYet):
-        await coming
+    await comes_while_it_is_given_away(shop, later, "creator123")
     await shop.complete(later)
     assert await buckets(shop, customer) == {"available": 5}
 
