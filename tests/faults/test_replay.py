@@ -39,8 +39,8 @@ async def busy(world):
 
 async def rewind(world, service: str) -> None:
     """Set both groups of a stopped service to the beginning of every topic they read."""
-    for group in (service, f"{service}.ask"):
-        read = [place for place in await world.committed(group) if place in partitions()]
+    for group, places in (await world.committed(service, f"{service}.ask")).items():
+        read = [place for place in places if place in partitions()]
         consumer = AIOKafkaConsumer(
             bootstrap_servers=world.stack.kafka_bootstrap, group_id=group, enable_auto_commit=False
         )

@@ -90,24 +90,12 @@ class World:
                 found[f"{service}.{table}"] = rows[0][0]
         return found
 
-    async def restless(self, *services: str) -> list[str]:
-        """What still moves: rows to publish, records to handle, questions to answer."""
-        moving = []
-        for service in services or SERVICES:
-            (row,) = await self.sql(
-                service,
-                "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM ask) AS ask, (SELECT count(*) FROM parked) AS parked",
-            )
-            moving += [f"{service} has {count} rows in {name}" for name, count in row.items() if count]
-        behind = await self.behind()
-        return moving + [f"{group} is {count} behind" for group, count in behind.items() if count]
-
-    async def committed(self, group: str) -> dict[TopicPartition, Any]:
-        """Where a consumer group is, in every partition it reads."""
+    async def committed(self, *groups: str) -> dict[str, dict[TopicPartition, Any]]:
+        """Where each consumer group is, in every partition it reads."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.stack.kafka_bootstrap)
         await admin.start()
         try:
-            return await admin.list_consumer_group_offsets(group)
+            return {group: await admin.list_consumer_group_offsets(group) for group in groups}
         finally:
             await admin.close()
 
@@ -120,14 +108,26 @@ class World:
         finally:
             await consumer.stop()
 
-    async def behind(self) -> dict[str, int]:
-        """How many records each consumer group has not committed."""
-        ends, behind = await self.ends(), {}
-        for service in CONSUMERS:
-            for group in (service, f"{service}.ask"):
-                committed = await self.committed(group)
-                behind[group] = sum(ends[place] - at.offset for place, at in committed.items() if place in ends)
-        return behind
+    async def restless(self) -> list[str]:
+        """What still moves: records to handle, rows to publish, questions to answer.
+
+        Groups are read before rows: what a service has handled it has published, or it is in its outbox then. And
+        nothing is published from before the one to after the other.
+        """
+        ends, moving = await self.ends(), []
+        groups = await self.committed(*CONSUMERS, *(f"{service}.ask" for service in CONSUMERS))
+        for group, places in groups.items():
+            if behind := sum(ends[place] - at.offset for place, at in places.items() if place in ends):
+                moving.append(f"{group} is {behind} behind")
+        for service in SERVICES:
+            (row,) = await self.sql(
+                service,
+                "SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM ask) AS ask, (SELECT count(*) FROM parked) AS parked",
+            )
+            moving += [f"{service} has {count} rows in {name}" for name, count in row.items() if count]
+        if not moving and await self.ends() != ends:
+            moving.append("events were published")
+        return moving
 
     async def history(self) -> list[Any]:
         """Every record of every topic, each partition in its order."""
@@ -147,18 +147,8 @@ class World:
             await consumer.stop()
 
     async def settle(self, seconds: float = 120) -> None:
-        """Wait until nothing moves any more.
-
-        Looked at twice, with nothing published in between: what a service handles while the others are looked at
-        may be in its outbox when that has been read, and on the broker when the groups have.
-        """
-
-        async def moving() -> list[str]:
-            before = await self.ends()
-            seen = await self.restless() or await self.restless()
-            return seen or ([] if await self.ends() == before else ["events were published"])
-
-        await until(moving, lambda seen: not seen, seconds)
+        """Wait until nothing moves any more."""
+        await until(self.restless, lambda moving: not moving, seconds)
 
     async def verify(self) -> None:
         """Every service's books are clean, and none has given an event up."""
