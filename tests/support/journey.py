@@ -104,6 +104,7 @@ class World:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka_bootstrap)
         await consumer.start()
         try:
+            consumer.assign(partitions())  # else each topic is found after a second
             return await consumer.end_offsets(partitions())
         finally:
             await consumer.stop()
