@@ -104,7 +104,7 @@ class World:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.stack.kafka_bootstrap)
         await consumer.start()
         try:
-            consumer.assign(partitions())  # else each topic is found after a second
+            consumer.assign(partitions())  # else it learns of the topics a second later
             return await consumer.end_offsets(partitions())
         finally:
             await consumer.stop()

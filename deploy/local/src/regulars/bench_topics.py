@@ -53,6 +53,7 @@ async def ends(bootstrap: str, topic: Topic) -> Offsets:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
+        consumer.assign(places(topic))  # else it learns of the topic a second later
         found: Offsets = await consumer.end_offsets(places(topic))
         return found
     finally:
