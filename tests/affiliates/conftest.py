@@ -1,6 +1,5 @@
 """A served affiliates service with a database of its own, and one store of it per test."""
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from merges import FOLLOW
+from patience import until
 from serving import merchant, new_store
 
 from affiliates import consumers
@@ -193,8 +193,7 @@ class Shop:
 
     async def answer(self, make=credited, count: int = 1) -> Sequence[ClaimConverted]:
         """Wait until the wallet was asked ``count`` times, and answer each."""
-        while len(requests := await self.requests()) < count:  # noqa: ASYNC110  (it waits for another connection)
-            await asyncio.sleep(0.01)
+        requests = await until(self.requests, lambda made: len(made) >= count)
         for request in requests:
             answer = make(request)
             if isinstance(answer, WalletPosted):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from patience import until
 from serving import Client, merchant, new_store
 
 from carts import consumers, store_faults
@@ -135,10 +136,7 @@ class Shop:
 
     async def until(self, sql, *args):
         """Wait until a query finds something."""
-        async with asyncio.timeout(60):
-            while not (found := await self.rows(sql, *args)):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
-        return found
+        return await until(lambda: self.rows(sql, *args), seconds=60)
 
     def answers(self, event):  # noqa: PLR0911  (one for each question)
         """What customers, fraud-block and the wallet say to this."""

@@ -8,7 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 from aiohttp import ClientError
-from journey import readiness, until
+from journey import readiness
+from patience import until
 
 pytestmark = pytest.mark.faults
 
@@ -117,7 +118,7 @@ async def test_affiliates_killed_between_commit_and_publish(world):
     """The broker is dead, so what newcomers commit is certainly unpublished when the process dies."""
     customer, _ = await world.affiliate_with()
     load = Load(world, customer)
-    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    await until(lambda: load.done, lambda done: len(done) > 8)
     await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
     load.join(8)
     try:
@@ -140,7 +141,7 @@ async def test_the_wallet_killed_between_commit_and_acknowledgement(world):
     try:
         for _ in range(2):
             target = len(load.done) + 5
-            await until(lambda: asyncio.sleep(0, load.done), lambda done, target=target: len(done) > target)
+            await until(lambda: load.done, lambda done, target=target: len(done) > target)
             before = await commit_without_broker(world, wallet)
             await until(lambda: wallet.fetchval(ENTRIES), lambda count, before=before: count > before)
             await asyncio.to_thread(world.stack.kill, "wallet")
@@ -171,7 +172,7 @@ async def test_the_wallet_killed_in_the_middle_of_a_batch(world):
     """A lock stops it between the inbox row and the entry: both are gone, and the batch comes again."""
     customer, _ = await world.affiliate_with()
     load = Load(world, customer)
-    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    await until(lambda: load.done, lambda done: len(done) > 8)
     wallet = await asyncpg.connect(world.stack.admin_database_url("regulars_wallet"))
     try:
         async with wallet.transaction():
@@ -202,7 +203,7 @@ async def test_affiliates_killed_between_the_wallets_answer_and_its_own_commit(w
         await affiliates.close()
     assert await world.sql("affiliates", "SELECT FROM claim WHERE claim_id = $1 AND status = 'PROCESSING'", claim_id)
     await asyncio.to_thread(world.stack.wait_ready, "affiliates")
-    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    await until(lambda: load.done, lambda done: len(done) > 8)
     await load.end()
     await prove(world, load)
 
@@ -210,7 +211,7 @@ async def test_affiliates_killed_between_the_wallets_answer_and_its_own_commit(w
 async def test_the_broker_killed_for_twenty_seconds(world):
     customer, _ = await world.affiliate_with()
     load = Load(world, customer)
-    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > 8)
+    await until(lambda: load.done, lambda done: len(done) > 8)
     await asyncio.to_thread(world.stack.kill, "kafka", restart=False)
     await asyncio.sleep(20)
     await until(lambda: readiness(world, "wallet"), lambda told: told == (503, ["Kafka does not answer"]))
@@ -218,6 +219,6 @@ async def test_the_broker_killed_for_twenty_seconds(world):
         assert alive.status == 200
     await asyncio.to_thread(world.stack.start, "kafka")
     before = len(load.done)
-    await until(lambda: asyncio.sleep(0, load.done), lambda done: len(done) > before + 8)
+    await until(lambda: load.done, lambda done: len(done) > before + 8)
     await load.end()
     await prove(world, load)

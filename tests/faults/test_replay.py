@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata
-from journey import CONSUMERS, partitions, until
+from journey import CONSUMERS, partitions
+from patience import until
 
 from chassis import ids, migrations
 

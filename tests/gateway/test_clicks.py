@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from patience import until
 from ticking import ticking
 
 from gateway import clicks
@@ -37,9 +38,7 @@ class Affiliates:
 
 
 async def handed_over(taken: Clicks, *, but: int = 0) -> None:
-    async with asyncio.timeout(5):
-        while taken.held > but:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.01)
+    await until(lambda: taken.held, lambda held: held <= but, 5)
 
 
 @pytest.mark.parametrize("answer", [0, 500, 503, 401, 403, 404, 429])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from patience import until
 
 from chassis.problems import Problem
 from gateway import proxy
@@ -83,8 +84,7 @@ async def test_a_request_that_finds_no_turn_in_its_time_was_never_sent(unused_po
         Upstream.open("carts", f"http://127.0.0.1:{unused_port}", connections=3, seconds=30) as upstream,
     ):
         slow = [asyncio.create_task(status_of(upstream, outgoing(query="do=slow"))) for _ in range(2)]
-        while len(origin.seen) < 2:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.005)
+        await until(lambda: len(origin.seen) >= 2)
         assert await status_of(upstream, replace(outgoing("POST"), within=0.3)) == "too_many_at_once"
         assert await status_of(upstream, outgoing(store="bob")) == 200
         assert len(origin.seen) == 3

@@ -10,7 +10,8 @@ import secrets
 import asyncpg
 import pytest
 from joserfc.jwk import OKPKey
-from journey import SERVICES, until
+from journey import SERVICES
+from patience import until
 
 from chassis.tokens import Caller, Signer
 from contracts.ids import SUFFIX

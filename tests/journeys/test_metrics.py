@@ -6,7 +6,8 @@ import time
 
 import asyncpg
 import pytest
-from journey import CONSUMERS, until
+from journey import CONSUMERS
+from patience import until
 
 pytestmark = pytest.mark.journeys
 

@@ -5,7 +5,8 @@ import json
 import secrets
 
 import pytest
-from journey import CONSUMERS, SERVICES, readiness, until
+from journey import CONSUMERS, SERVICES, readiness
+from patience import until
 
 pytestmark = pytest.mark.journeys
 

@@ -5,7 +5,8 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from journey import World, until
+from journey import World
+from patience import until
 
 pytestmark = pytest.mark.journeys
 

@@ -2,7 +2,8 @@
 
 import aiohttp
 import pytest
-from journey import World, until
+from journey import World
+from patience import until
 
 from regulars.shopping import Shopping
 

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 
 import pytest
-from journey import until
+from patience import until
 from rich.console import Console
 
 from chassis import ids
@@ -78,7 +78,7 @@ async def test_no_span_of_a_request_names_anybody(world, collector):
     assert await call("GET", f"/dev/v1/customers/{canary}") == 404
     assert await call("GET", f"/{canary}") == 404
     assert await call("POST", "/dev/v1/blocks", {"type": "email", "value": email}) == 201
-    await until(lambda: asyncio.sleep(0, collector.connected(trace)), lambda spans: len(spans) > 20)
+    await until(lambda: collector.connected(trace), lambda spans: len(spans) > 20)
     assert canary not in "".join(span.text for span in collector.connected(trace))
     assert "127.0.0.1" not in "".join(span.text for span in collector.spans if span.kind == SERVER)
 

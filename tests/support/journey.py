@@ -1,14 +1,11 @@
 """Several services over real Kafka: a shop to use, and how to tell that everything has come to rest."""
 
-import asyncio
 import importlib
 import json
 import os
 import secrets
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +14,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from patience import until
 
 from chassis.db import Database
 from contracts import topics
@@ -43,16 +41,6 @@ MACHINERY = {
     "look_again",  # a timer empties it
     "api_key",  # notes when a key was last used
 }
-
-
-async def until(read: Callable[[], Awaitable[Any]], happened: Callable[[Any], bool], seconds: float = 90) -> Any:
-    """Read until it has happened; what was read."""
-    deadline = time.monotonic() + seconds
-    while not happened(seen := await read()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s; the last was {seen}")
-        await asyncio.sleep(0.05)
-    return seen
 
 
 async def readiness(world: "World", service: str) -> tuple[int, list[str]]:

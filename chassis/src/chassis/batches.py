@@ -40,7 +40,7 @@ def coalesced(write: Write) -> Callable[[F], F]:
     """
 
     def mark(endpoint: F) -> F:
-        endpoint.__write__ = write  # type: ignore[attr-defined]
+        endpoint.__write__ = write  # type: ignore[attr-defined]  # a function carries it
         return endpoint
 
     return mark

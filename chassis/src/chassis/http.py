@@ -66,7 +66,7 @@ def policy(
     """Say who may call an endpoint. One without a policy does not start."""
 
     def mark(endpoint: F) -> F:
-        endpoint.__policy__ = Policy(scope, key, max_body, names_customer)  # type: ignore[attr-defined]
+        endpoint.__policy__ = Policy(scope, key, max_body, names_customer)  # type: ignore[attr-defined]  # a function carries it
         return endpoint
 
     return mark

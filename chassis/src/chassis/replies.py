@@ -36,7 +36,7 @@ def answered_by(render: Render) -> Callable[[F], F]:
     """Mark an ask-and-wait endpoint: it returns ``Asked``, and ``render`` tells the stored outcome of its request."""
 
     def mark(endpoint: F) -> F:
-        endpoint.__render__ = render  # type: ignore[attr-defined]
+        endpoint.__render__ = render  # type: ignore[attr-defined]  # a function carries it
         return endpoint
 
     return mark

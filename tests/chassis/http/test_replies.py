@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import specimen
+from patience import until
 from serving import merchant, new_store
 
 from chassis import idempotency, replies
@@ -29,8 +30,7 @@ def impatient(monkeypatch, shop):
 async def answer(client, status: str, delay: float = 0.0) -> None:
     """Answer every question of the store, once there is one, as the consumer of an answer does."""
     await asyncio.sleep(delay)
-    while not await _answered(client, status):  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    await until(lambda: _answered(client, status))
 
 
 async def _answered(client, status: str) -> list:
@@ -85,8 +85,7 @@ async def test_a_refusal_by_the_other_side_is_pinned(shop):
 
 async def test_waiting_callers_hold_no_connection(shop):
     waiting = [asyncio.create_task(shop.post("/questions", {"amount": 1}, key=f"k{n}")) for n in range(20)]
-    while len(await asked(shop)) < 20:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    await until(lambda: asked(shop), lambda questions: len(questions) >= 20)
     assert (await shop.post("/parcels", {"amount": 1}, key="p")).status == 201
     await answer(shop, "FOUND")
     assert {reply.status for reply in await asyncio.gather(*waiting)} == {200}

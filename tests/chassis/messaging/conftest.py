@@ -13,8 +13,9 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from patience import until
 
-from chassis import db, ids, outbox, repair
+from chassis import db, ids, inbox, outbox, repair
 from chassis.consumer import Consumer
 from chassis.inbox import NotYet, Router
 from chassis.parked import Parked
@@ -120,22 +121,15 @@ class World:
 
     async def until(self, sql: str, *args: object, equals: object = True, seconds: float = 60) -> None:
         """Wait until a query says so; fail with what it said last."""
-        deadline = time.monotonic() + seconds
-        while (last := await self.admin.fetchval(sql, *args)) != equals:
-            assert time.monotonic() < deadline, f"{sql}: {last!r}, not {equals!r}"
-            await asyncio.sleep(0.02)
+        await until(lambda: self.admin.fetchval(sql, *args), lambda said: said == equals, seconds)
 
     async def joined(self, consumer: Consumer, seconds: float = 60) -> None:
         """Wait until the broker counts us in; a member that was killed stays in the group for 6 s."""
-        async with asyncio.timeout(seconds):
-            while await consumer.reasons():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(consumer.reasons, lambda reasons: not reasons, seconds)
 
     async def caught_up(self, consumer: Consumer, seconds: float = 60) -> None:
         """Wait until the broker has nothing more for us."""
-        async with asyncio.timeout(seconds):
-            while (await consumer.waiting()).records:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(consumer.waiting, lambda waiting: not waiting.records, seconds)
 
     async def count(self, table: str) -> int:
         return await self.admin.fetchval(f"SELECT count(*) FROM {table}")
@@ -284,6 +278,12 @@ def tallying():
         return router
 
     return make
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """What fails is given up without the pauses between its attempts."""
+    monkeypatch.setattr(inbox, "_AGAIN", ())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from patience import until
 
 from chassis import consumer as consuming
 from chassis import ids, inbox, known_customers, rewind, stores
@@ -232,9 +233,7 @@ async def test_facts_give_way_while_conversations_go_on(world, monkeypatch, plan
         sizes.clear()
         all_sent.clear()
         await world.send(facts.added(store_id=world.store_id, subject="first"))
-        async with asyncio.timeout(60):
-            while not sizes:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: sizes, seconds=60)
         await world.send(*(facts.added(store_id=world.store_id, subject=str(n)) for n in range(299)))
         all_sent.set()
         await world.caught_up(consumer)

@@ -1,11 +1,11 @@
 """PostgreSQL's disk is really full: no event is blamed, the log says what is wrong, and it goes on when there is room."""
 
-import asyncio
 import contextlib
 import subprocess
 
 import pytest
 import structlog
+from patience import until
 
 from chassis import inbox
 from chassis.inbox import Router
@@ -62,9 +62,7 @@ async def test_a_full_disk_costs_no_event_and_is_named_in_the_log(world, small_d
     with planted(fault), structlog.testing.capture_logs() as logs:
         async with world.consuming(router) as consumer:
             await world.joined(consumer)
-            async with asyncio.timeout(60):
-                while not any(line.get("error") == "DiskFullError" for line in logs):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await until(lambda: any(line.get("error") == "DiskFullError" for line in logs), seconds=60)
             assert await world.admin.fetchval("SELECT count(*) FROM inbox") == 0
             filler.unlink()
             await world.until("SELECT count(*) FROM seen", equals=40, seconds=2 if fault else 60)

@@ -12,11 +12,7 @@ from chassis.parking import Parking
 from chassis.set_aside import ANY
 from contracts.event import Event
 
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """What fails is given up without the pauses between its attempts."""
-    monkeypatch.setattr(inbox, "_AGAIN", ())
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def strict(contract) -> type[Event]:

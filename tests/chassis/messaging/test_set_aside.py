@@ -9,11 +9,7 @@ from chassis.handlers import Group
 from chassis.set_aside import ANY, Choice
 from contracts.topics import EPHEMERAL
 
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    """What fails is given up without the pauses between its attempts."""
-    monkeypatch.setattr(inbox, "_AGAIN", ())
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def everything_goes(patch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from patience import until
 
 from chassis import timers
 from chassis.timers import Timer, one_slice
@@ -53,9 +54,7 @@ async def test_slices_follow_each_other_while_they_come_back_full_and_a_failure_
 
 async def run_until(happened, *work) -> None:
     tasks = [asyncio.create_task(coroutine) for coroutine in work]
-    async with asyncio.timeout(60):
-        while not happened():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(happened, seconds=60)
     await asyncio.sleep(0.2)  # time for what should not happen
     for task in tasks:
         task.cancel()
